@@ -1,0 +1,382 @@
+/*
+ * warpgate: connects two programs directly, whatever NATs stand between them.
+ *
+ * One loop, one thread. Every asynchronous call takes a callback and a `void *arg`; the callback
+ * runs exactly once and never from inside the call that started it. If the starting call returns an
+ * error, the callback is not called. What is pending when an object is closed completes with
+ * WARP_CANCELED before the close callback runs, and nothing comes after that one.
+ *
+ * Strings are NUL-terminated UTF-8. Times are milliseconds unless a name says otherwise. Pointers
+ * handed to a callback are valid only until it returns; what is passed in is copied unless said
+ * otherwise.
+ */
+#ifndef WARPGATE_WARPGATE_H
+#define WARPGATE_WARPGATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define WARP_API
+#else
+#define WARP_API __attribute__((visibility("default")))
+#endif
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+/* Every function that can fail returns one of these; callbacks get one as `status`. */
+typedef enum warp_status {
+  WARP_OK = 0,
+  WARP_INVALID = -1,        /* an argument is NULL, out of range or malformed */
+  WARP_NOMEM = -2,          /* out of memory */
+  WARP_CANCELED = -3,       /* closed or overtaken before it completed */
+  WARP_TIMEOUT = -4,        /* its time ran out */
+  WARP_CLOSED = -5,         /* the other side ended it in an orderly way */
+  WARP_AGAIN = -6,          /* a bounded queue is full: wait for the drain callback */
+  WARP_TOO_BIG = -7,        /* larger than the named limit */
+  WARP_MALFORMED = -8,      /* bytes that are not what they claim to be */
+  WARP_VERSION = -9,        /* a protocol or plugin version this build does not speak */
+  WARP_BAD_SIGNATURE = -10, /* signed by another key than the one it names */
+  WARP_EXPIRED = -11,       /* past its expiry time */
+  WARP_REPLAY = -12,        /* seen before */
+  WARP_UNTRUSTED = -13,     /* an address or key there is no reason to trust */
+  WARP_REFUSED = -14,       /* the peer's contact policy said no */
+  WARP_UNREACHABLE = -15,   /* no route, or the network says so */
+  WARP_CONN_REFUSED = -16,  /* nothing listens there */
+  WARP_RESET = -17,         /* the connection was reset */
+  WARP_ADDR_IN_USE = -18,
+  WARP_ADDR_NOT_AVAILABLE = -19,
+  WARP_PERMISSION = -20,  /* the system does not allow it */
+  WARP_IO = -21,          /* the system failed in another way */
+  WARP_NOT_FOUND = -22,   /* no such name, file, plugin or object */
+  WARP_NAME_TAKEN = -23,  /* the name belongs to another key */
+  WARP_QUOTA = -24,       /* the server's quota for this address is full */
+  WARP_NO_SERVER = -25,   /* a server that is needed is not configured or none answered */
+  WARP_AUTH = -26,        /* a server refused the credentials */
+  WARP_UNSUPPORTED = -27, /* not possible in this build or on this system */
+  WARP_RULED_OUT = -28,   /* the measured NAT behaviour says it cannot work */
+  WARP_STATE = -29,       /* not allowed in the object's present state */
+  WARP_LIMIT = -30,       /* a named limit is reached */
+  WARP_TLS = -31,         /* the secure handshake failed */
+  WARP_ALL_FAILED = -32,  /* every attempt failed: the report says why each did */
+} warp_status;
+
+/* One short English sentence for a status; never NULL, static storage. */
+WARP_API const char *warp_strerror(int status);
+/* The name of a status, as "WARP_TIMEOUT"; "WARP_UNKNOWN" for others. Static storage. */
+WARP_API const char *warp_err_name(int status);
+/* The library's version, as "0.1.0". Static storage. */
+WARP_API const char *warp_version(void);
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
+enum { WARP_IP4 = 4, WARP_IP6 = 6 };
+/* Route types: through the interface's own address, or through what the NAT shows of it. */
+enum { WARP_NIC_BIND = 1, WARP_EXT_BIND = 2 };
+
+/* An IP address with a port. `family` is WARP_IP4, WARP_IP6 or 0 (none). IPv4 uses ip[0..3]. */
+typedef struct warp_addr {
+  uint8_t family;
+  uint8_t ip[16];
+  uint16_t port;
+  uint32_t scope_id; /* IPv6 link-local interface index, else 0 */
+} warp_addr;
+
+/* Room for any formatted address: "[v6 with scope]:port" and its NUL. */
+enum { WARP_ADDR_STRLEN = 72 };
+/* Writes "192.0.2.1:80" or "[2001:db8::1]:80" (no port when it is 0); returns buf. */
+WARP_API const char *warp_addr_format(const warp_addr *addr, char buf[WARP_ADDR_STRLEN]);
+/* Parses what warp_addr_format writes. WARP_INVALID on anything else. */
+WARP_API int warp_addr_parse(const char *text, warp_addr *out);
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+struct uv_loop_s; /* uv_loop_t, so that this header needs no uv.h */
+typedef struct warp_loop warp_loop;
+
+/* Makes a loop of the library's own. NULL when out of memory or descriptors. Free with
+ * warp_loop_close. */
+WARP_API warp_loop *warp_loop_new(void);
+/* Wraps the program's uv_loop_t, which must outlive it. NULL when out of memory. */
+WARP_API warp_loop *warp_loop_wrap(struct uv_loop_s *loop);
+/* Runs until nothing is active or warp_loop_stop is called. */
+WARP_API int warp_loop_run(warp_loop *loop);
+/* Makes warp_loop_run return after the present iteration. Same thread only. */
+WARP_API void warp_loop_stop(warp_loop *loop);
+/* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread.
+ * WARP_NOMEM when it cannot be queued, WARP_LIMIT when 1024 calls already wait. */
+WARP_API int warp_loop_post(warp_loop *loop, void (*cb)(void *arg), void *arg);
+/* Frees the loop. Every node must be closed before; WARP_STATE if something is still open. */
+WARP_API int warp_loop_close(warp_loop *loop);
+
+/* ---- configuration --------------------------------------------------------------------------- */
+
+/* What a contact policy answers about a stranger that wants to connect. */
+typedef enum warp_contact {
+  WARP_CONTACT_ACCEPT = 0,
+  WARP_CONTACT_REFUSE = 1, /* and tell the peer */
+  WARP_CONTACT_IGNORE = 2, /* as if nobody were here */
+} warp_contact;
+
+/* A node's public key in compressed form (SEC 1, 33 bytes); it is the node's identity. */
+enum { WARP_KEY_LEN = 33 };
+typedef struct warp_key {
+  uint8_t bytes[WARP_KEY_LEN];
+} warp_key;
+
+/* Called before any socket is opened, or any reply sent, on a stranger's word. Must answer at once.
+ */
+typedef warp_contact (*warp_contact_policy)(void *arg, const warp_key *peer);
+
+/* Start phases of a node, in the order in which they run; each is reported as an event. */
+typedef enum warp_start_phase {
+  WARP_START_LOAD_NETWORK_INTERFACES = 1,
+  WARP_START_LOAD_MACHINE_IDENTITY,
+  WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH,
+  WARP_START_LOAD_P2P_STUN_CLIENTS,
+  WARP_START_SETUP_ROUTER_AND_SIGNAL,
+  WARP_START_LISTEN_ON_IFS,
+  WARP_START_BUILD_NODE_ADDRESS,
+  WARP_START_SETUP_NICKNAME_SERVICE,
+  WARP_START_SETUP_TRAVERSAL_PLUGINS,
+} warp_start_phase;
+/* The phase's name as in the manual, for example "build_node_address". Static storage. */
+WARP_API const char *warp_start_phase_name(warp_start_phase phase);
+
+/* One finished start phase. `status` WARP_OK, or what is missing while the node lives on without
+ * it. */
+typedef struct warp_start_event {
+  warp_start_phase phase;
+  double elapsed_ms; /* how long the phase took */
+  int status;
+  const char *detail; /* one line for a person; never NULL */
+} warp_start_event;
+
+typedef enum warp_log_level {
+  WARP_LOG_ERROR,
+  WARP_LOG_WARN,
+  WARP_LOG_INFO,
+  WARP_LOG_DEBUG
+} warp_log_level;
+
+/* Configuration of a node. Take warp_conf_default() or warp_conf_test() and change the copy.
+ * All strings and lists are copied when the node starts. Server lists end with NULL; a NULL list is
+ * empty. */
+typedef struct warp_conf {
+  const char *data_dir;   /* folder of the keystore; NULL: $XDG_DATA_HOME/warpgate or
+                             ~/.local/share/warpgate */
+  const char *key_name;   /* keystore entry; NULL: "default" */
+  const char *machine_id; /* NULL: from the system's hardware identifiers */
+  uint16_t listen_port;   /* 0: hash of the machine id into 10000-60000, next of a fixed sequence if
+                             taken */
+  bool reuse_addr;        /* reuse ports between restarts */
+  bool enable_stun_clients;        /* measure the NAT with the STUN servers */
+  bool enable_nickname;            /* register the node's derived name at start */
+  bool loopback_only;              /* bind and talk to loopback only */
+  unsigned sig_pipe_no;            /* MQTT connections; 0: no signalling */
+  const char *const *stun_servers; /* "host:port", two at best */
+  const char *const *turn_servers; /* "user:password@host:port" */
+  const char *const *brokers;      /* "host:port" of MQTT brokers */
+  const char *const *name_servers; /* "host:port" */
+  uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */
+  uint32_t server_timeout_ms;         /* how long a dead server may delay the start; 2000 */
+  warp_contact_policy contact_policy; /* NULL: everybody may connect */
+  void *contact_arg;
+  void (*on_start_event)(void *arg, const warp_start_event *event); /* may be NULL */
+  void *start_arg;
+  void (*on_log)(void *arg, warp_log_level level, const char *line); /* may be NULL */
+  void *log_arg;
+} warp_conf;
+
+/* For production: everything on, no servers: those must be named. */
+WARP_API warp_conf warp_conf_default(void);
+/* For tests: loopback only, no servers, up in milliseconds. */
+WARP_API warp_conf warp_conf_test(void);
+
+/* ---- reports --------------------------------------------------------------------------------- */
+
+/* Phases of a connect, in order of preference. WARP_PHASE_NONE: skipped by the phases. */
+typedef enum warp_phase {
+  WARP_PHASE_NONE = 0,
+  WARP_PHASE_DIRECT,
+  WARP_PHASE_PUNCH,
+  WARP_PHASE_SPRAY,
+  WARP_PHASE_RELAY,
+} warp_phase;
+WARP_API const char *warp_phase_name(warp_phase phase); /* "direct", ... static storage */
+
+typedef enum warp_transport { WARP_TCP = 1, WARP_UDP = 2 } warp_transport;
+WARP_API const char *warp_transport_name(warp_transport transport); /* "tcp", "udp" */
+
+/* One attempt of a connect: what was tried and how it ended. */
+enum { WARP_DETAIL_LEN = 160 };
+typedef struct warp_report_row {
+  const char *plugin; /* static storage */
+  warp_phase phase;
+  warp_transport transport;
+  int family;        /* WARP_IP4 or WARP_IP6 */
+  int route_type;    /* WARP_NIC_BIND or WARP_EXT_BIND */
+  double start_ms;   /* after the connect began; negative if it never started (ruled out) */
+  double elapsed_ms; /* how long it ran */
+  int status;        /* WARP_OK for the winner */
+  char detail[WARP_DETAIL_LEN]; /* one line: with which ports, what came back, why it ended */
+} warp_report_row;
+
+/* The attempts of one connect as one side saw them. Owned by the library. */
+typedef struct warp_report {
+  size_t count;
+  const warp_report_row *rows;
+} warp_report;
+
+/* ---- pipes ----------------------------------------------------------------------------------- */
+
+typedef struct warp_pipe warp_pipe;
+/* A stream keeps bytes in order and complete (TCP). Messages are datagrams: whole, but may be lost
+ * (UDP). */
+typedef enum warp_pipe_kind { WARP_STREAM = 1, WARP_MESSAGES = 2 } warp_pipe_kind;
+
+/* How a pipe came to be. */
+typedef struct warp_pipe_info {
+  warp_pipe_kind kind;
+  warp_transport transport; /* of a relayed pipe: what goes to the relay */
+  int family;
+  bool relayed;
+  const char *plugin; /* which plugin won; static storage */
+  warp_phase phase;
+  warp_addr local, remote; /* of the underlying socket; a relayed pipe's remote is the relay */
+  warp_key peer;
+  double
+      connect_ms; /* from the start of the connect to the secure pipe being usable on this side */
+} warp_pipe_info;
+
+/* Largest message of a WARP_MESSAGES pipe: fits 1200-byte datagrams through any of our paths. */
+enum { WARP_MESSAGE_MAX = 1100 };
+
+/* Bytes or one message arrived; `data` is valid until the callback returns. */
+typedef void (*warp_pipe_on_data)(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len);
+/* The pipe ended, once: WARP_CLOSED by the peer, or why. Only warp_pipe_close may be called after
+ * it. */
+typedef void (*warp_pipe_on_end)(void *arg, warp_pipe *pipe, int status);
+/* The send queue is empty again after a WARP_AGAIN. */
+typedef void (*warp_pipe_on_drain)(void *arg, warp_pipe *pipe);
+
+typedef struct warp_pipe_handlers {
+  warp_pipe_on_data on_data;   /* may be NULL: bytes are dropped */
+  warp_pipe_on_end on_end;     /* may be NULL */
+  warp_pipe_on_drain on_drain; /* may be NULL */
+  void *arg;
+} warp_pipe_handlers;
+
+/* Sets what happens on the pipe's events. Set it inside the callback that handed out the pipe:
+ * nothing arrives before that callback has returned. WARP_INVALID on NULL. */
+WARP_API int warp_pipe_set_handlers(warp_pipe *pipe, const warp_pipe_handlers *handlers);
+/* Sends bytes (a stream takes any length up to 1 MiB at once) or one message of at most
+ * WARP_MESSAGE_MAX. The data is copied. WARP_AGAIN: nothing was taken, the queue is full (4 MiB);
+ * WARP_TOO_BIG; WARP_CLOSED after the end; WARP_INVALID. */
+WARP_API int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len);
+/* Ends a stream's sending side after what is queued; the peer sees the end, receiving goes on.
+ * WARP_UNSUPPORTED on messages. */
+WARP_API int warp_pipe_shutdown(warp_pipe *pipe);
+/* Copies what is known of the pipe. WARP_INVALID on NULL. */
+WARP_API int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out);
+/* Closes and frees the pipe; what is queued is still sent within 2 s. No callback of it runs
+ * afterwards. */
+WARP_API void warp_pipe_close(warp_pipe *pipe);
+
+/* ---- nodes ----------------------------------------------------------------------------------- */
+
+typedef struct warp_node warp_node;
+
+/* Start is complete: `status` WARP_OK and the node is reachable, or why it could not start (then
+ * the node is already freed and must not be touched). */
+typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
+/* Starts a node. WARP_INVALID, WARP_NOMEM. On WARP_OK `*out` may be closed at any time. */
+WARP_API int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_on_start cb,
+                             void *arg, warp_node **out);
+/* Cancels everything pending, closes all pipes, frees the node; `cb` (may be NULL) runs last. */
+WARP_API void warp_node_close(warp_node *node, void (*cb)(void *arg), void *arg);
+
+/* Largest signed address record. */
+enum { WARP_RECORD_MAX = 1024 };
+/* Copies the node's signed address record; `*len` is the room on entry and the length on return.
+ * WARP_STATE before the start completed, WARP_TOO_BIG when there is no room. */
+WARP_API int warp_node_address(const warp_node *node, uint8_t *buf, size_t *len);
+/* Copies the node's public key. */
+WARP_API int warp_node_key(const warp_node *node, warp_key *out);
+/* The port it listens on, TCP and UDP. 0 before the start completed. */
+WARP_API uint16_t warp_node_port(const warp_node *node);
+
+/* A peer connected: the pipe is secure and the peer's key known. The report holds this side's
+ * attempts. */
+typedef void (*warp_node_on_pipe)(void *arg, warp_node *node, warp_pipe *pipe,
+                                  const warp_report *report);
+/* A peer's connect ended without a pipe. */
+typedef void (*warp_node_on_miss)(void *arg, warp_node *node, const warp_key *peer, int status,
+                                  const warp_report *report);
+/* Sets who gets incoming pipes; without one they are refused. `on_miss` may be NULL. */
+WARP_API int warp_node_listen(warp_node *node, warp_node_on_pipe on_pipe, warp_node_on_miss on_miss,
+                              void *arg);
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+typedef struct warp_connect_options {
+  uint32_t timeout_ms;    /* whole call; 0: 60000 */
+  const char *plugins;    /* NULL or "auto": all; or a comma separated list of names */
+  unsigned transports;    /* bits of warp_transport; 0: all */
+  bool no_relay;          /* leave the relay phase out */
+  bool strict;            /* one phase after the other, each within its share of the timeout */
+  uint32_t head_start_ms; /* of a phase before the next; 0: 200 */
+  uint32_t grace_ms;      /* how long a ready relay waits for direct attempts; 0: 12000 */
+} warp_connect_options;
+
+/* The connect ended: WARP_OK with a secure pipe (owned by the caller), or an error and NULL. The
+ * report says what was tried, also on success. */
+typedef void (*warp_on_connect)(void *arg, warp_pipe *pipe, int status, const warp_report *report);
+/* Connects to the node whose signed record is given (the bytes of warp_node_address). `options` may
+ * be NULL. Errors before it starts: WARP_INVALID, WARP_STATE, WARP_MALFORMED, WARP_VERSION,
+ * WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_NOT_FOUND (no such plugin), WARP_LIMIT (256 connects at
+ * once). */
+WARP_API int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
+                               const warp_connect_options *options, warp_on_connect cb, void *arg);
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* Longest name without suffix. Letters a-z, digits and inner hyphens. */
+enum { WARP_NAME_MAX = 63 };
+/* A look-up or registration ended. `record` is the owner's signed record (verified), NULL on error.
+ */
+typedef void (*warp_on_name)(void *arg, int status, const uint8_t *record, size_t len);
+/* Registers `name` (with or without suffix) for the node's key and keeps it registered while the
+ * node lives. Ends with WARP_OK, WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER, WARP_TIMEOUT. */
+WARP_API int warp_node_register(warp_node *node, const char *name, warp_on_name cb, void *arg);
+/* Looks a name up. Ends with WARP_OK, WARP_NOT_FOUND, WARP_NO_SERVER, WARP_TIMEOUT. */
+WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg);
+
+/* ---- gates ----------------------------------------------------------------------------------- */
+
+/* A gate is a node under a name: the name picks the key, and the name is registered. */
+typedef struct warp_gate warp_gate;
+typedef void (*warp_gate_on_open)(void *arg, warp_gate *gate, int status);
+/* Opens a gate. `name` NULL: a stable name derived from the machine. `conf` as for a node.
+ * Completes when the node is reachable and the name registered; errors of both. On error the gate
+ * is already freed. */
+WARP_API int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf,
+                            warp_gate_on_open cb, void *arg, warp_gate **out);
+WARP_API void warp_gate_close(warp_gate *gate, void (*cb)(void *arg), void *arg);
+/* The node below; owned by the gate. */
+WARP_API warp_node *warp_gate_node(warp_gate *gate);
+/* The full name it is registered under, as "alice.p2p"; owned by the gate. */
+WARP_API const char *warp_gate_name(const warp_gate *gate);
+/* Connects to "alice" or "alice.p2p": look-up, then warp_auto_connect. */
+WARP_API int warp_gate_connect(warp_gate *gate, const char *name,
+                               const warp_connect_options *options, warp_on_connect cb, void *arg);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

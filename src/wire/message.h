@@ -1,0 +1,81 @@
+/* Signal messages (the plain text inside an envelope), and the envelope's layout. */
+#ifndef WG_WIRE_MESSAGE_H
+#define WG_WIRE_MESSAGE_H
+
+#include "wire/record.h"
+
+enum { WG_SESSION_LEN = 16, WG_PLUGIN_NAME_LEN = 24 };
+
+typedef struct wg_session_id {
+  uint8_t bytes[WG_SESSION_LEN];
+} wg_session_id;
+
+typedef enum wg_message_type {
+  WG_MESSAGE_OPEN = 1,   /* starts an attempt at the peer; carries the sender's record */
+  WG_MESSAGE_PLUGIN = 2, /* a later message of the plugin for an attempt */
+  WG_MESSAGE_FAIL = 3,   /* the sender's side of an attempt ended: status and one line */
+  WG_MESSAGE_END = 4,    /* the session ended at the sender: status */
+  WG_MESSAGE_INVITE =
+      5, /* travels in a TLS ClientHello: a session begun without a broker; carries the record */
+} wg_message_type;
+
+/* One message. Byte pointers borrow the encoded buffer after decoding. */
+typedef struct wg_message {
+  uint8_t type; /* wg_message_type */
+  wg_session_id session;
+  uint16_t attempt; /* the initiator's number */
+  char plugin[WG_PLUGIN_NAME_LEN];
+  uint8_t family, route_type, transport;
+  uint8_t endpoint_self, endpoint_peer; /* indexes into the sender's and the receiver's record */
+  uint8_t plugin_type;
+  const uint8_t *data; /* the plugin's bytes */
+  size_t data_len;
+  int32_t status;
+  char detail[WARP_DETAIL_LEN];
+  const uint8_t *record; /* signed record bytes, or NULL */
+  size_t record_len;
+} wg_message;
+
+/* Returns the length, or WARP_TOO_BIG / WARP_INVALID. */
+int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap);
+int wg_message_decode(const uint8_t *bytes, size_t len, wg_message *out);
+enum { WG_MESSAGE_MAX = 2560 };
+
+/* ---- envelope -------------------------------------------------------------------------------- */
+
+/* What is sealed: sender, recipient, order and time, the message, and a signature over all of it.
+ */
+typedef struct wg_letter {
+  warp_key sender, recipient;
+  uint64_t sequence;           /* of the sender; grows with every envelope */
+  int64_t time_ms, expires_ms; /* since 1970 UTC */
+  const uint8_t *message;
+  size_t message_len;
+} wg_letter;
+
+enum { WG_AEAD_TAG_LEN = 16, WG_ENVELOPE_MAX = 3072 };
+/* The plain text without / with signature. wg_letter_decode gives how many leading bytes are
+ * signed. */
+int wg_letter_encode(const wg_letter *letter, uint8_t *out, size_t cap);
+int wg_letter_attach(uint8_t *bytes, size_t len, size_t cap,
+                     const uint8_t signature[WG_SIGNATURE_LEN]);
+int wg_letter_decode(const uint8_t *bytes, size_t len, wg_letter *out, size_t *signed_len,
+                     uint8_t signature[WG_SIGNATURE_LEN]);
+
+/* The outside: header, ephemeral key, then the sealed bytes with their tag to the end. */
+int wg_envelope_encode(const warp_key *ephemeral, const uint8_t *sealed, size_t sealed_len,
+                       uint8_t *out, size_t cap);
+int wg_envelope_decode(const uint8_t *bytes, size_t len, warp_key *ephemeral,
+                       const uint8_t **sealed, size_t *sealed_len);
+
+/* ---- probes and carried datagrams on a shared UDP socket ------------------------------------- */
+
+enum { WG_TAG_LEN = 8, WG_CARRY_HEADER_LEN = WG_TAG_LEN + 4 };
+/* Writes the 12-byte header; returns WG_CARRY_HEADER_LEN. `carry` false: a probe, which is the
+ * header alone. */
+size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], bool carry, const uint8_t tag[WG_TAG_LEN]);
+/* WARP_OK with the tag and payload (NULL, 0 for a probe), WARP_MALFORMED, WARP_VERSION. */
+int wg_carry_open(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN], bool *carry,
+                  const uint8_t **payload, size_t *payload_len);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * Secure pipes. A carrier brings bytes (a TCP connection) or datagrams (a path); the secure layer
+ * above it is TLS 1.3 or DTLS 1.2 from OpenSSL, driven over memory, both ends pinned to node keys.
+ *
+ * Who speaks first: the TLS client sends a hello (session, attempt, perhaps an invitation) as a
+ * private extension of its ClientHello, so that it is part of the handshake's transcript; the
+ * server decides on it before it answers. When several carriers of one session are secured, the
+ * initiator nominates one: the first bytes (a stream) or a control message (datagrams) it sends on
+ * it. Only then is it a pipe of the application; application bytes are never looked at.
+ */
+#ifndef WG_PIPE_PIPE_H
+#define WG_PIPE_PIPE_H
+
+#include "identity/identity.h"
+
+/* ---- carriers -------------------------------------------------------------------------------- */
+
+/* What a pipe needs of its carrier. The pipe owns the carrier from wg_pipe_open on (also when that
+ * fails, it closes it) and calls close or reset exactly once. */
+typedef struct wg_carrier_ops {
+  int (*send)(void *carrier, const void *data,
+              size_t len); /* WARP_AGAIN: a stream's queue is full */
+  size_t (*queued)(void *carrier);
+  int (*shutdown)(void *carrier);            /* streams: end of our side */
+  void (*pause)(void *carrier, bool paused); /* streams: back-pressure */
+  void (*close)(void *carrier);              /* what is queued still goes out */
+  void (*reset)(void *carrier);              /* at once */
+  void (*addrs)(void *carrier, warp_addr *local, warp_addr *remote);
+} wg_carrier_ops;
+
+/* ---- pipes ----------------------------------------------------------------------------------- */
+
+/* Largest hello: session id, attempt, and an invitation (an envelope with a record in it). */
+enum { WG_HELLO_MAX = 3200 };
+/* The private extension's number (RFC 8446 section 11 leaves 65280-65535 to private use). */
+enum { WG_HELLO_EXTENSION = 65367 };
+enum {
+  WG_PIPE_HANDSHAKE_MS = 10000, /* an accepted connection that is silent is closed after this */
+  WG_PIPE_KEEPALIVE_MS =
+      15000, /* datagram pipes: under half of the shortest UDP lifetime of RFC 4787 REQ-5 */
+  WG_PIPE_DEAD_MS = 60000, /* datagram pipes: nothing heard for four keepalives */
+  WG_DTLS_MTU = 1200,   /* datagram size that every path of today carries (RFC 9000 section 14) */
+  WG_DTLS_RTO_MS = 200, /* first retransmission of a flight, then doubling to 2 s */
+  WG_NOMINATE_RTO_MS = 200, /* datagram pipes: the nomination is repeated until it is confirmed */
+};
+
+typedef struct wg_pipe_callbacks {
+  /* A server: decides on the client's hello before anything is answered. WARP_OK and the key that
+   * the client must prove, or WARP_REFUSED, ... (an alert tells the client). May set the pipe's
+   * callbacks and arg anew (wg_pipe_set_callbacks), when the hello says which session it belongs
+   * to. Not called for clients. */
+  int (*on_hello)(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len, warp_key *expected);
+  /* The handshake is complete and the peer's key proven. On the initiator: call wg_pipe_nominate or
+   * wg_pipe_discard, now or later. On the responder: wait for on_nominated. */
+  void (*on_secured)(void *arg, warp_pipe *pipe);
+  /* Responder: the initiator chose this pipe. It may be handed to the application now. */
+  void (*on_nominated)(void *arg, warp_pipe *pipe);
+  /* It died before it was nominated: status and one line. The pipe must still be discarded. */
+  void (*on_failed)(void *arg, warp_pipe *pipe, int status, const char *detail);
+} wg_pipe_callbacks;
+
+typedef struct wg_pipe_options {
+  wg_env *env;
+  const wg_identity *identity; /* must outlive the pipe */
+  warp_pipe_kind kind;         /* WARP_STREAM: TLS 1.3, WARP_MESSAGES: DTLS */
+  bool client;                 /* TLS role */
+  bool initiator;           /* of the session: it nominates. A server may learn it from the hello:
+                               on_hello of an accepted stream calls wg_pipe_set_initiator */
+  const warp_key *expected; /* the peer's key; a server may leave it NULL and answer in on_hello */
+  const uint8_t *hello;     /* client: copied */
+  size_t hello_len;
+  const wg_carrier_ops *ops;
+  void *carrier;
+  wg_pipe_callbacks callbacks;
+  void *arg;
+} wg_pipe_options;
+
+/* Starts the handshake (a client's first flight is sent before this returns, so no callback may run
+ * from within: failures come later through on_failed). WARP_NOMEM, WARP_INVALID. */
+int wg_pipe_open(const wg_pipe_options *options, warp_pipe **out);
+void wg_pipe_set_callbacks(warp_pipe *pipe, const wg_pipe_callbacks *callbacks, void *arg);
+void wg_pipe_set_initiator(warp_pipe *pipe, bool initiator);
+/* The carrier has bytes or one datagram for the pipe. The pipe may be freed by a callback within.
+ */
+void wg_pipe_input(warp_pipe *pipe, const uint8_t *data, size_t len);
+/* The carrier ended: WARP_CLOSED (end of stream) or an error. */
+void wg_pipe_carrier_ended(warp_pipe *pipe, int status);
+/* The carrier's queue is empty again. */
+void wg_pipe_carrier_drained(warp_pipe *pipe);
+/* Datagrams: an address was newly heard: send the flight that is under way again, now. Harmless
+ * otherwise. */
+void wg_pipe_retransmit(warp_pipe *pipe);
+/* Initiator: this is the one. */
+void wg_pipe_nominate(warp_pipe *pipe);
+/* Not this one: resets the carrier, frees the pipe, no callback. */
+void wg_pipe_discard(warp_pipe *pipe);
+/* Called by the session when the pipe becomes the application's: how it came to be (kind, local,
+ * remote and peer are filled in by the pipe), and what to call when the application has closed it
+ * (may be NULL). */
+void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,
+                   void (*on_closed)(void *arg, warp_pipe *pipe), void *arg);
+/* Ends an adopted pipe from the library's side (the node closes): on_end with `status`, once. */
+void wg_pipe_kill(warp_pipe *pipe, int status);
+
+#endif

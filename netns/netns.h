@@ -24,12 +24,24 @@ typedef struct ns_error {
 
 /* ---- sandbox --------------------------------------------------------------------------------- */
 
-/* Runs `lab(arg)` as process 1 of a sandbox of its own and returns its exit status (128 + signal if
- * it was killed), or a negative errno if the sandbox could not be built. As root no user namespace
- * is made. The sandbox has its own /proc and a private tmpfs on /run and /tmp/ (the host's files
- * stay readable; an output folder that the caller opened or made before stays writable). SIGINT and
- * SIGTERM given to the caller are passed on to process 1; if the caller dies, the kernel ends the
- * whole sandbox. */
+/* Runs `lab(arg)` in a sandbox of its own and returns its exit status (128 + signal if it was
+ * killed), or a negative errno if the sandbox could not be built. Call it while the process has one
+ * thread; its descriptors and memory are copied as by fork, and the lab ends by exit().
+ *
+ * Users: as root no user namespace is made (unless a container took root's powers away); else the
+ * caller is mapped to root, alone: no second user exists inside.
+ * Files: the host's files stay where they are, readable and writable as before. Only /proc is
+ * fresh (so that network settings are writable) and /run is a private tmpfs: the place for
+ * temporary files, which vanish with the sandbox. Nothing covers /tmp, so output and build folders
+ * may live there; what the host has under /run can only be reached by descriptors opened before.
+ * Processes: process 1 is a reaper of ours and the lab is its child. Process 1 takes in and reaps
+ * every orphan, so the lab waits for its own children only. When the lab ends, the kernel ends
+ * whatever still runs. The sandbox is a session without a terminal.
+ * Signals: SIGINT and SIGTERM given to the caller reach the lab, once each, also when they were
+ * typed on a terminal; the lab may handle them, else it dies of them. A third one kills the
+ * sandbox. If the caller dies in any way, the kernel kills the whole sandbox.
+ * Descriptors: the soft limit is raised to the hard one inside, because the library keeps its own
+ * above 1100: libnftables uses select() and needs a low one. Programs get the old limit back. */
 int ns_sandbox_run(int (*lab)(void *arg), void *arg, ns_error *error);
 
 /* ---- hosts and links ------------------------------------------------------------------------- */
@@ -43,27 +55,32 @@ typedef struct ns_host {
   int netlink_fd;
 } ns_host;
 
-/* Makes a namespace with loopback up; restores the calling thread's own namespace. IPv6 duplicate
- * address detection and router solicitation are off in it, so that addresses are usable at once. */
+/* Makes a namespace with loopback up; restores the calling thread's own namespace. Its settings do
+ * not depend on the host's: no forwarding, no reverse path filter. IPv6 makes no noise of its own:
+ * duplicate address detection, router solicitation and link-local addresses are off (so that
+ * addresses are usable at once and packet counts mean something); who wants link-local addresses
+ * sets ipv6/conf/default/addr_gen_mode to 0 before adding links. */
 int ns_host_open(ns_host *host, const char *name, ns_error *error);
-/* Frees it: when its last process has ended the kernel removes all that is in it. Safe on a zeroed
- * host. */
+/* Frees it: when its last process has ended and its last socket is closed (a switch port is one)
+ * the kernel removes all that is in it, soon after. Safe on a zeroed host, and leaves one. */
 void ns_host_close(ns_host *host);
-/* Moves the calling thread into the host; ns_leave returns to the namespace the process started in.
- */
+/* Moves the calling thread, and no other, into the host: sockets it opens there stay there for
+ * their life. ns_leave returns to the sandbox's first namespace, in which there are no links. */
 int ns_enter(const ns_host *host);
 void ns_leave(void);
 /* Writes a /proc/sys/net value in the host, for example ("ipv4/ip_forward", "1"). */
 int ns_sysctl(const ns_host *host, const char *path, const char *value, ns_error *error);
 
 /* A batch of netlink messages to one host, sent and acknowledged together by ns_commit.
- * The ns_add_* calls only append; an overflow is reported by ns_commit. */
+ * The ns_add_* calls only append; an overflow or an argument that makes no sense is reported by
+ * ns_commit. One thread at a time may use a host's batches and counters. */
 typedef struct ns_batch {
   const ns_host *host;
   unsigned char bytes[16384];
   size_t len;
   unsigned count;
   bool overflow;
+  char bad[64]; /* the first argument that made no sense, or "" */
 } ns_batch;
 
 void ns_begin(ns_batch *batch, const ns_host *host);
@@ -78,40 +95,70 @@ void ns_add_address(ns_batch *batch, int index, const char *ip);
 /* A route to `prefix` ("0.0.0.0/0", "192.0.2.0/25") by gateway `via` (NULL: on link) through
  * `index`. */
 void ns_add_route(ns_batch *batch, const char *prefix, const char *via, int index);
+/* A permanent neighbour entry: no ARP or neighbour discovery is done for `ip` (without a prefix).
+ */
+void ns_add_neighbour(ns_batch *batch, const char *ip, const uint8_t *mac, int index);
+/* Sends the batch and empties it. All messages are tried even when one fails; the first failure is
+ * returned, and said with the kernel's own words. */
 int ns_commit(ns_batch *batch, ns_error *error);
 
-/* Loads nftables text into the host (one transaction). */
+/* Waits until the interface can send. When the second end of a veth pair comes up, the kernel makes
+ * the first end usable a little later; what is sent through it before is lost. -ETIMEDOUT if it is
+ * not up after timeout_ms. */
+int ns_link_wait(const ns_host *host, int index, unsigned timeout_ms, ns_error *error);
+
+/* Loads nftables text into the host (one transaction). -EOPNOTSUPP if the kernel has no nftables,
+ * -EINVAL if it refuses the rules. */
 int ns_nft(const ns_host *host, const char *rules, ns_error *error);
 
 /* ---- the switch: emulated links -------------------------------------------------------------- */
 
-/* What happens to packets of one direction between two ports. Drawn from a seeded generator. */
+/* What happens to packets of one direction between two ports. Drawn from a seeded generator of that
+ * direction alone: the nth packet of a direction meets the same fate whatever passes elsewhere.
+ * A frame that the sender's kernel left to be cut by the card (up to 64 KiB of a TCP stream) is one
+ * packet here: it is lost, doubled and delayed as a whole. */
 typedef struct ns_impairment {
   double delay_ms;
-  double jitter_ms; /* uniform, plus or minus */
+  double jitter_ms; /* uniform, plus or minus; packets may overtake each other */
   double loss;      /* 0..1 */
   double duplicate; /* 0..1 */
   double reorder;   /* 0..1: sent without delay, ahead of the others */
-  double rate_mbit; /* 0: unlimited */
+  double rate_mbit; /* 0: unlimited; at most NS_RATE_QUEUE_MS wait for the wire, then tail drop */
 } ns_impairment;
 
 /* An Ethernet switch in a thread of its own: one AF_PACKET socket per port, learning, a timer heap.
- * Queues are bounded (NS_SWITCH_QUEUE packets; tail drop, counted). */
+ * Broadcast, multicast and unknown destinations are flooded. What waits is bounded by packets and
+ * by bytes; beyond that the newest is dropped and counted. All calls may come from any thread, but
+ * a fork has no switch: open it in the process that uses it. */
 typedef struct ns_switch ns_switch;
-enum { NS_SWITCH_PORTS = 16, NS_SWITCH_QUEUE = 65536 };
+enum {
+  NS_SWITCH_PORTS = 16,
+  NS_SWITCH_QUEUE = 65536,
+  NS_SWITCH_QUEUE_BYTES = 256 * 1024 * 1024, /* full-sized 64 KiB frames would be 4 GiB otherwise */
+  NS_RATE_QUEUE_MS = 200
+};
 typedef struct ns_switch_counters {
-  uint64_t received, forwarded, lost, overflowed;
+  uint64_t received;
+  uint64_t forwarded;  /* copies handed to a port */
+  uint64_t lost;       /* by impairment */
+  uint64_t overflowed; /* by a full queue, or refused by the port */
 } ns_switch_counters;
 
-/* Starts a switch whose ports are interfaces of `host`. `seed` decides losses and jitter. */
+/* Starts a switch whose ports are interfaces of `host`, which must stay open as long as ports are
+ * added. `seed` decides losses and jitter. */
 int ns_switch_open(ns_switch **out, const ns_host *host, uint64_t seed, ns_error *error);
-/* Adds the interface with this index; returns the port number (>= 0) or a negative errno. Ports may
- * be added and removed while it runs. */
+/* Adds the interface with this index; returns the port number (>= 0; the lowest free one) or a
+ * negative errno (-ENOSPC: all NS_SWITCH_PORTS are taken). Ports may be added and removed while it
+ * runs. A new port has no impairment to and from any other. */
 int ns_switch_add_port(ns_switch *sw, int ifindex, ns_error *error);
+/* Packets that wait for this port are dropped, those that came from it are still delivered. */
 void ns_switch_remove_port(ns_switch *sw, int port);
-/* Sets what happens from one port to another (one direction). */
+/* Sets what happens from one port to another (one direction). Packets under way keep their time. */
 void ns_switch_impair(ns_switch *sw, int from, int to, const ns_impairment *what);
+/* Starts the generators of all directions again, from this seed. */
+void ns_switch_seed(ns_switch *sw, uint64_t seed);
 void ns_switch_counters_get(ns_switch *sw, ns_switch_counters *out);
+/* Ends the thread, drops what waits, closes the ports. Safe on NULL. */
 void ns_switch_close(ns_switch *sw);
 
 /* ---- programs -------------------------------------------------------------------------------- */
@@ -126,16 +173,23 @@ typedef struct ns_process {
 typedef struct ns_spawn_options {
   const ns_host *host;
   const char *const *argv; /* argv[0] is looked up in PATH, then /usr/sbin and /sbin */
-  const char *const
-      *envp; /* NULL-terminated, added to a small fixed environment (PATH, HOME, LANG=C) */
+  /* NULL-terminated, or NULL. Added to, or put in place of, PATH (the caller's, /usr/sbin, /sbin),
+   * HOME=/run and LANG=C; nothing else of the caller's environment is passed on. */
+  const char *const *envp;
   bool pipe_stdin, pipe_stdout, pipe_stderr; /* else stdin is /dev/null, the others go to log_fd */
   int log_fd;                                /* -1: /dev/null */
 } ns_spawn_options;
 
-/* Starts a program inside a host. It dies with the sandbox. All other descriptors are closed in it.
- */
+/* Starts a program inside a host, in a session of its own, with default signal handling. It is
+ * killed when the thread that started it ends, at the latest with the sandbox. All other
+ * descriptors are closed in it. Returns when the program runs, or -ENOENT and the like when it
+ * cannot. The pipes' ends given back block and are closed on exec. */
 int ns_spawn(ns_process *process, const ns_spawn_options *options, ns_error *error);
-/* SIGTERM, then SIGKILL after grace_ms; reaps it, closes its pipes; returns the wait status. */
+/* True once it has ended by itself. Does not reap it: that is left to ns_stop. */
+bool ns_ended(const ns_process *process);
+/* Ends the program and all that it started in its session's first process group: SIGTERM, then
+ * SIGKILL after grace_ms. Reaps it, closes its pipes, zeroes `process`; returns the wait status, or
+ * -ECHILD if there is none (also for a zeroed process). */
 int ns_stop(ns_process *process, unsigned grace_ms);
 
 /* ---- counters -------------------------------------------------------------------------------- */

@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <warpgate/warpgate.h>
 
-/* Where an address can be reached from (RFC 6890, RFC 4291). */
+/* Where an address can be reached from (RFC 6890, RFC 4291). An IPv6 address that carries an IPv4
+ * address (IPv4-mapped, 6to4, NAT64) is judged by that one. Documentation ranges count as global.
+ */
 typedef enum wg_addr_scope {
   WG_SCOPE_INVALID, /* unspecified, multicast, broadcast, reserved (class E) or no address */
   WG_SCOPE_LOOPBACK,
@@ -32,8 +34,9 @@ warp_addr wg_addr_unmap(const warp_addr *addr);
 /* A well-mixed hash for tables. Not for adversarial keys without a secret: `salt` is it. */
 uint64_t wg_addr_hash(const warp_addr *addr, uint64_t salt);
 
-/* Splits "host:port" or "[v6]:port" or "user:password@host:port" (user/password may be NULL
- * buffers). WARP_INVALID with no change when malformed or longer than the rooms. */
+/* Splits "host:port" or "[v6]:port", both also with "user:password@" before it. The host is stored
+ * without brackets. WARP_INVALID with no change when malformed, without a port, or longer than the
+ * rooms. */
 enum { WG_HOST_LEN = 256, WG_CREDENTIAL_LEN = 128 };
 typedef struct wg_server_name {
   char user[WG_CREDENTIAL_LEN], password[WG_CREDENTIAL_LEN]; /* empty without credentials */

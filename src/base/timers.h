@@ -1,5 +1,5 @@
 /*
- * A set of timers over someone else's clock: a binary heap of intrusive entries. The drivers run
+ * A set of timers over someone else's clock: a pairing heap of intrusive entries. The drivers run
  * it, so that a timer needs no allocation and can be stopped or restarted at any time, also from
  * its own callback. Timers of equal deadline fire in the order in which they were started.
  */
@@ -18,12 +18,14 @@ typedef struct wg_timer {
   uint64_t order;
   struct wg_timer *child, *next, *prev; /* prev: left sibling, or parent for the first child */
   bool running;
+  bool due; /* picked by wg_timers_run, not fired yet */
   wg_timer_cb cb;
   void *arg;
 } wg_timer;
 
 typedef struct wg_timers {
   wg_timer *root;
+  wg_timer *due; /* what wg_timers_run is firing now */
   uint64_t next_order;
 } wg_timers;
 

@@ -89,9 +89,12 @@ typedef struct warp_addr {
 
 /* Room for any formatted address: "[v6 with scope]:port" and its NUL. */
 enum { WARP_ADDR_STRLEN = 72 };
-/* Writes "192.0.2.1:80" or "[2001:db8::1]:80" (no port when it is 0); returns buf. */
+/* Writes "192.0.2.1:80" or "[2001:db8::1]:80" (no port when it is 0; IPv6 as in RFC 5952, a scope
+ * as
+ * "%index"; "none" without an address); returns buf. */
 WARP_API const char *warp_addr_format(const warp_addr *addr, char buf[WARP_ADDR_STRLEN]);
-/* Parses what warp_addr_format writes. WARP_INVALID on anything else. */
+/* Parses what warp_addr_format writes, and the other forms of RFC 4291 section 2.2, a port of 0 and
+ * brackets without a port. WARP_INVALID on anything else, also on "none". */
 WARP_API int warp_addr_parse(const char *text, warp_addr *out);
 
 /* ---- the loop -------------------------------------------------------------------------------- */

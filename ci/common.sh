@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# Sourced by the scripts of ci/: where things lie and how steps speak. Changes to the project's root.
+
+# Where the script was called: what the caller names is meant from there.
+# shellcheck disable=SC2034
+CALLER=$PWD
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+TOOL=ci/$(basename "$0")
+LOGS=build/logs
+
+say() { printf '%s: %s\n' "$TOOL" "$*"; }
+
+die() {
+  printf '%s: %s\n' "$TOOL" "$*" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Servers and some tools lie in sbin, which an ordinary user's PATH may lack.
+PATH=$PATH:/usr/sbin:/sbin
+
+# A tree that was built by root before is not writable for others: say so at once, not by a
+# compiler's error.
+need_writable() {
+  local folder
+  for folder in "$@"; do
+    mkdir -p "$folder" 2>/dev/null || true
+    [ -w "$folder" ] || die "cannot write to $folder/: remove it or give it to $(id -un 2>/dev/null || id -u)"
+  done
+}
+
+# quiet NAME COMMAND...: its output goes to a log.
+quiet() {
+  mkdir -p "$LOGS"
+  "${@:2}" >"$LOGS/$1.log" 2>&1
+}
+
+# step NAME COMMAND...: the same for what must succeed: the end of the log is shown if it does not.
+# A function given as the command has to pass failures on by itself: `set -e` is off in it.
+step() {
+  if ! quiet "$@"; then
+    tail -n 40 "$LOGS/$1.log" >&2
+    die "$1 failed (whole output: $LOGS/$1.log)"
+  fi
+}
+
+# configure FOLDER OPTION...: Ninja where there is one; a folder made before keeps its generator.
+configure() {
+  local folder=$1 generator=()
+  shift
+  need_writable "$folder"
+  if [ ! -f "$folder/CMakeCache.txt" ] && have ninja; then
+    generator=(-G Ninja)
+  fi
+  cmake -S . -B "$folder" "${generator[@]}" "$@"
+}
+
+# compile FOLDER [TARGET...]
+compile() {
+  local folder=$1
+  shift
+  cmake --build "$folder" --parallel "$(nproc)" ${1:+--target "$@"}
+}
+
+# run_ctest FOLDER OPTION...: all cores; what a failed test printed is shown.
+run_ctest() {
+  local folder=$1 fixed=()
+  shift
+  # The sanitizers of older compilers cannot place their shadow memory where the kernel randomises
+  # addresses with 32 bits.
+  if [ "$folder" != build ] && setarch -R true 2>/dev/null; then
+    fixed=(setarch -R)
+  fi
+  "${fixed[@]}" ctest --test-dir "$folder" --output-on-failure --no-tests=error --parallel "$(nproc)" \
+    --output-junit "$PWD/$folder/ctest.xml" "$@"
+}
+
+# How many tests the last run_ctest of a folder ran.
+count_tests() { grep -c '<testcase ' "$1/ctest.xml"; }

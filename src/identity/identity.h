@@ -35,8 +35,14 @@ int wg_identity_sign(const wg_identity *identity, const char *context, const voi
 int wg_key_verify(const warp_key *key, const char *context, const void *data, size_t len,
                   const uint8_t signature[WG_SIGNATURE_LEN]);
 
+/* Clocks of real machines are this wrong, on either side (a time zone set by hand is an hour off):
+ * an expiry time bounds how long a stolen packet is of use, it is no promise to the minute. */
+enum { WG_CLOCK_TOLERANCE_MS = 3600000 };
+/* Is `expires_ms` past at `now_ms`, by more than the tolerance? */
+bool wg_expired(int64_t expires_ms, int64_t now_ms);
+
 /* Encodes and signs a record; the record's key must be the identity's. Returns the length or an
- * error. */
+ * error; WARP_INVALID for another key. */
 int wg_record_sign(const wg_identity *identity, const wg_record *record, uint8_t *out, size_t cap);
 /* Decodes and checks signature and expiry (`now_ms`: wall clock; a tolerance of one hour for wrong
  * clocks on either side). WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED. */
@@ -47,9 +53,9 @@ int wg_record_verify(const uint8_t *bytes, size_t len, int64_t now_ms, wg_record
  */
 int wg_envelope_seal(const wg_identity *from, const wg_letter *letter, uint8_t *out, size_t cap);
 /* Opens an envelope into `plain` (at least `len` bytes), fills `letter` (its message points into
- * `plain`). Checks: addressed to us, signed by the sender it names, not expired at `now_ms`.
- * WARP_MALFORMED, WARP_VERSION, WARP_UNTRUSTED (not for us, or not openable), WARP_BAD_SIGNATURE,
- * WARP_EXPIRED. */
+ * `plain`). Checks: addressed to us, signed by the sender it names, not expired at `now_ms` (with
+ * the tolerance). WARP_MALFORMED, WARP_VERSION, WARP_UNTRUSTED (not for us, or not openable),
+ * WARP_BAD_SIGNATURE, WARP_EXPIRED. */
 int wg_envelope_open(const wg_identity *to, const uint8_t *bytes, size_t len, int64_t now_ms,
                      uint8_t *plain, wg_letter *letter);
 

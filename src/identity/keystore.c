@@ -1,0 +1,141 @@
+/*
+ * The keystore: one small file per key, `<name>.key` in the data folder, written through the
+ * environment (mode 0600, replaced atomically). docs/protocol.md describes its bytes.
+ */
+#include "identity/internal.h"
+#include "wire/packet.h"
+
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+  KEY_NAME_MAX = 63,
+  /* Room for fields of later versions; what is longer is no key of ours. */
+  KEYSTORE_MAX = 512,
+};
+
+enum { FIELD_ALGORITHM = 1, FIELD_SCALAR = 2, FIELD_PUBLIC = 3 };
+enum { ALGORITHM_P256 = 1 };
+
+static bool name_valid(const char *name) {
+  size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-");
+  return len > 0 && len <= KEY_NAME_MAX && name[len] == '\0';
+}
+
+static int keystore_encode(const wg_identity *identity, uint8_t *out, size_t cap, size_t *len) {
+  uint8_t scalar[WG_SCALAR_LEN];
+  int status = wg_identity_scalar(identity, scalar);
+  if (status == WARP_OK) {
+    wg_writer writer = wg_writer_init(out, cap);
+    wg_packet_begin(&writer, WG_PACKET_KEYSTORE);
+    wg_field_u8(&writer, FIELD_ALGORITHM, ALGORITHM_P256);
+    wg_field_bytes(&writer, FIELD_SCALAR, scalar, sizeof scalar);
+    wg_field_bytes(&writer, FIELD_PUBLIC, identity->key.bytes, sizeof identity->key.bytes);
+    *len = writer.len;
+    status = writer.failed ? WARP_TOO_BIG : WARP_OK;
+  }
+  OPENSSL_cleanse(scalar, sizeof scalar);
+  return status;
+}
+
+/* The stored parts; `seen` has a bit for each field. */
+typedef struct stored_key {
+  uint8_t algorithm;
+  uint8_t scalar[WG_SCALAR_LEN];
+  warp_key key;
+  unsigned seen;
+} stored_key;
+
+/* False when the field came before or has another size than its type. */
+static bool take_field(stored_key *stored, wg_field *field) {
+  switch (field->type) {
+  case FIELD_ALGORITHM:
+    stored->algorithm = wg_read_u8(&field->value);
+    break;
+  case FIELD_SCALAR:
+    wg_read_copy(&field->value, stored->scalar, sizeof stored->scalar);
+    break;
+  case FIELD_PUBLIC:
+    wg_read_copy(&field->value, stored->key.bytes, sizeof stored->key.bytes);
+    break;
+  default: /* of a later version */
+    return true;
+  }
+  unsigned bit = 1u << field->type;
+  bool fresh = (stored->seen & bit) == 0;
+  stored->seen |= bit;
+  return fresh && !field->value.failed && wg_reader_left(&field->value) == 0;
+}
+
+static int keystore_parse(const uint8_t *bytes, size_t len, stored_key *stored) {
+  wg_reader reader = wg_reader_init(bytes, len);
+  int status = wg_packet_open(&reader, WG_PACKET_KEYSTORE);
+  if (status != WARP_OK) {
+    return status;
+  }
+  wg_field field;
+  while (wg_field_next(&reader, &field)) {
+    if (!take_field(stored, &field)) {
+      return WARP_MALFORMED;
+    }
+  }
+  if (reader.failed || (stored->seen & 1u << FIELD_ALGORITHM) == 0) {
+    return WARP_MALFORMED;
+  }
+  if (stored->algorithm != ALGORITHM_P256) {
+    return WARP_VERSION;
+  }
+  unsigned all = 1u << FIELD_ALGORITHM | 1u << FIELD_SCALAR | 1u << FIELD_PUBLIC;
+  return stored->seen == all ? WARP_OK : WARP_MALFORMED;
+}
+
+static int keystore_decode(const uint8_t *bytes, size_t len, wg_identity **out) {
+  stored_key stored = {0};
+  int status = keystore_parse(bytes, len, &stored);
+  if (status == WARP_OK) {
+    status = wg_identity_from_scalar(stored.scalar, &stored.key, out);
+  }
+  OPENSSL_cleanse(&stored, sizeof stored);
+  return status;
+}
+
+static int keystore_create(wg_env *env, const char *dir, const char *file, wg_identity **out) {
+  wg_identity *identity = NULL;
+  uint8_t bytes[KEYSTORE_MAX];
+  size_t len = 0;
+  int status = wg_identity_generate(&identity);
+  if (status == WARP_OK) {
+    status = keystore_encode(identity, bytes, sizeof bytes, &len);
+  }
+  if (status == WARP_OK) {
+    status = env->ops->file_write(env, dir, file, bytes, len);
+  }
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  if (status != WARP_OK) {
+    wg_identity_free(identity);
+    return status;
+  }
+  *out = identity;
+  return WARP_OK;
+}
+
+int wg_identity_load(wg_env *env, const char *dir, const char *name, wg_identity **out) {
+  if (name == NULL || !name_valid(name)) {
+    return WARP_INVALID;
+  }
+  char file[KEY_NAME_MAX + sizeof ".key"];
+  snprintf(file, sizeof file, "%s.key", name);
+  uint8_t bytes[KEYSTORE_MAX];
+  size_t len = 0;
+  int status = env->ops->file_read(env, dir, file, bytes, sizeof bytes, &len);
+  if (status == WARP_OK) {
+    status = keystore_decode(bytes, len, out);
+  } else if (status == WARP_NOT_FOUND) {
+    status = keystore_create(env, dir, file, out);
+  } else if (status == WARP_TOO_BIG) {
+    status = WARP_MALFORMED;
+  }
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  return status;
+}

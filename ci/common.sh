@@ -56,12 +56,7 @@ configure() {
   cmake -S . -B "$folder" "${generator[@]}" "$@"
 }
 
-# compile FOLDER [TARGET...]
-compile() {
-  local folder=$1
-  shift
-  cmake --build "$folder" --parallel "$(nproc)" ${1:+--target "$@"}
-}
+compile() { cmake --build "$1" --parallel "$(nproc)"; }
 
 # run_ctest FOLDER OPTION...: all cores; what a failed test printed is shown.
 run_ctest() {

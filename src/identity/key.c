@@ -1,4 +1,4 @@
-/* The node key: ECDSA P-256, its text-free forms, what it signs and what it agrees on. */
+/* The node key: ECDSA P-256, what it signs and what it agrees on. */
 #include "identity/internal.h"
 
 #include <openssl/bn.h>

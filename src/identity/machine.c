@@ -1,4 +1,5 @@
 /* Ids that follow from the machine: its salted id and its listen ports. */
+#include "base/bytes.h"
 #include "identity/internal.h"
 
 #include <openssl/sha.h>

@@ -1,0 +1,436 @@
+/* One attempt: its life, its candidates, and the part of the plugin contract that is about itself.
+ */
+#include "connect/session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct warp_udp_socket {
+  wg_list link;
+  warp_attempt *attempt;
+  wg_udp *udp;
+  warp_udp_received cb;
+};
+
+static wg_env *env_of(const warp_attempt *attempt) {
+  return attempt->session->connect->config.env;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+bool wg_attempt_alive(const warp_attempt *attempt) {
+  return attempt->state == WG_ATTEMPT_WAITING || attempt->state == WG_ATTEMPT_RUNNING;
+}
+
+void wg_attempt_describe(warp_attempt *attempt) {
+  warp_report_row *row = &attempt->row;
+  row->plugin = attempt->plugin->name;
+  row->phase = attempt->plugin->phase;
+  row->transport = (warp_transport)attempt->combo.transport;
+  row->family = attempt->combo.family;
+  row->route_type = attempt->combo.route_type;
+}
+
+warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uint16_t number,
+                             const warp_combo *combo) {
+  if (session->attempt_count == WG_ATTEMPTS_MAX)
+    return NULL;
+  warp_attempt *attempt = calloc(1, sizeof *attempt);
+  if (attempt == NULL)
+    return NULL;
+  attempt->plugin_state = calloc(1, plugin->state_size > 0 ? plugin->state_size : 1);
+  if (attempt->plugin_state == NULL) {
+    free(attempt);
+    return NULL;
+  }
+  attempt->session = session;
+  attempt->plugin = plugin;
+  attempt->number = number;
+  attempt->state = WG_ATTEMPT_WAITING;
+  attempt->self = *combo->self;
+  attempt->peer = *combo->peer;
+  attempt->combo = *combo;
+  attempt->combo.self = &attempt->self;
+  attempt->combo.peer = &attempt->peer;
+  attempt->row.start_ms = -1;
+  wg_list_init(&attempt->candidates);
+  wg_list_init(&attempt->dials);
+  wg_list_init(&attempt->sockets);
+  wg_rng_seed(&attempt->rng, session->connect->config.seed ^ number, plugin->name);
+  wg_attempt_describe(attempt);
+  session->attempts[session->attempt_count++] = attempt;
+  return attempt;
+}
+
+static void on_deadline(void *arg) {
+  warp_attempt *attempt = arg;
+  warp_attempt_fail(attempt, WARP_TIMEOUT, "nothing worked within %u s; last: %s",
+                    attempt->plugin->timeout_ms / 1000,
+                    attempt->row.detail[0] != '\0' ? attempt->row.detail : "no answer");
+}
+
+void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
+  wg_env *env = env_of(attempt);
+  attempt->state = WG_ATTEMPT_RUNNING;
+  attempt->started_us = wg_now_us(env);
+  attempt->row.start_ms = (double)(attempt->started_us - attempt->session->begun_us) / 1000.0;
+  wg_timer_start(env, &attempt->deadline, (uint64_t)attempt->plugin->timeout_ms * 1000, on_deadline,
+                 attempt);
+  int status = attempt->plugin->run(attempt, message != NULL ? message->plugin_type : 0,
+                                    message != NULL ? message->data : NULL,
+                                    message != NULL ? message->data_len : 0);
+  if (status != WARP_OK && attempt->state == WG_ATTEMPT_RUNNING)
+    warp_attempt_fail(attempt, status, "could not start: %s",
+                      attempt->row.detail[0] != '\0' ? attempt->row.detail : warp_strerror(status));
+}
+
+static void stop_timers(warp_attempt *attempt) {
+  for (size_t i = 0; i < WARP_ATTEMPT_TIMERS; i++)
+    wg_timer_stop(env_of(attempt), &attempt->timers[i].timer);
+}
+
+/* The plugin stops first, so that it never sees what it opened half closed. */
+static void stop_plugin(warp_attempt *attempt) {
+  stop_timers(attempt);
+  if (attempt->plugin->stop != NULL)
+    attempt->plugin->stop(attempt);
+  while (!wg_list_empty(&attempt->sockets)) {
+    warp_udp_socket *socket = WG_CONTAINER(attempt->sockets.next, warp_udp_socket, link);
+    wg_list_remove(&socket->link);
+    env_of(attempt)->ops->udp_close(socket->udp);
+    free(socket);
+  }
+}
+
+void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winner) {
+  if (!wg_attempt_alive(attempt))
+    return;
+  wg_env *env = env_of(attempt);
+  bool ran = attempt->state == WG_ATTEMPT_RUNNING;
+  bool kept = winner != NULL && attempt->keep;
+  attempt->state = kept ? WG_ATTEMPT_KEPT : WG_ATTEMPT_ENDED;
+  wg_timer_stop(env, &attempt->deadline);
+  attempt->row.status = status;
+  if (ran)
+    attempt->row.elapsed_ms = (double)(wg_now_us(env) - attempt->started_us) / 1000.0;
+  if (ran && !kept)
+    stop_plugin(attempt);
+  wg_dials_abort(attempt);
+  for (wg_list *item = attempt->candidates.next; item != &attempt->candidates;) {
+    wg_candidate *candidate = WG_CONTAINER(item, wg_candidate, link);
+    item = item->next;
+    if (candidate != winner) {
+      wg_pipe_discard(candidate->pipe);
+      wg_candidate_free(candidate);
+    }
+  }
+  if (attempt->path != NULL) {
+    wg_path_free(attempt->path);
+    attempt->path = NULL;
+  }
+}
+
+void wg_attempt_release(warp_attempt *attempt) {
+  if (attempt->state != WG_ATTEMPT_KEPT)
+    return;
+  attempt->state = WG_ATTEMPT_ENDED;
+  stop_plugin(attempt);
+}
+
+void wg_attempt_free(warp_attempt *attempt) {
+  free(attempt->plugin_state);
+  free(attempt);
+}
+
+/* ---- candidates: pipes before they are nominated --------------------------------------------- */
+
+static int candidate_hello(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len,
+                           warp_key *expected) {
+  (void)pipe;
+  /* On a path the tags have shown already whose packets these are; the hello binds session and
+   * attempt into the handshake's transcript. */
+  const wg_candidate *candidate = arg;
+  const warp_attempt *attempt = candidate->attempt;
+  wg_reader reader = wg_reader_init(hello, len);
+  const uint8_t *session = wg_read_bytes(&reader, WG_SESSION_LEN);
+  uint16_t number = wg_read_u16(&reader);
+  if (reader.failed || memcmp(session, attempt->session->id.bytes, WG_SESSION_LEN) != 0 ||
+      number != attempt->number)
+    return WARP_UNTRUSTED;
+  *expected = attempt->session->peer;
+  return WARP_OK;
+}
+
+static void candidate_secured(void *arg, warp_pipe *pipe) {
+  (void)pipe;
+  wg_candidate *candidate = arg;
+  candidate->secured = true;
+  wg_session_secured(candidate->attempt->session, candidate);
+}
+
+static void candidate_nominated(void *arg, warp_pipe *pipe) {
+  (void)pipe;
+  wg_candidate *candidate = arg;
+  wg_session_nominated(candidate->attempt->session, candidate);
+}
+
+static void candidate_failed(void *arg, warp_pipe *pipe, int status, const char *detail) {
+  wg_candidate *candidate = arg;
+  warp_attempt *attempt = candidate->attempt;
+  wg_pipe_discard(pipe);
+  if (attempt->session->relay == candidate)
+    attempt->session->relay = NULL;
+  wg_candidate_free(candidate);
+  warp_attempt_fail(attempt, status, "securing it failed: %s", detail);
+}
+
+const wg_pipe_callbacks wg_candidate_callbacks = {
+    .on_hello = candidate_hello,
+    .on_secured = candidate_secured,
+    .on_nominated = candidate_nominated,
+    .on_failed = candidate_failed,
+};
+
+void wg_candidate_free(wg_candidate *candidate) {
+  wg_list_remove(&candidate->link);
+  free(candidate);
+}
+
+/* A dialler that begins a session puts its invitation into the hello, so that the other side knows
+ * whom it has before it answers and a direct connect needs no broker. */
+static int build_hello(warp_attempt *attempt, bool invite, uint8_t hello[WG_HELLO_MAX],
+                       size_t *len) {
+  wg_session *session = attempt->session;
+  wg_connect *connect = session->connect;
+  wg_writer writer = wg_writer_init(hello, WG_HELLO_MAX);
+  wg_write_bytes(&writer, session->id.bytes, WG_SESSION_LEN);
+  wg_write_u16(&writer, attempt->number);
+  *len = writer.len;
+  if (!invite || connect->config.router == NULL)
+    return WARP_OK;
+  wg_message message = {.type = WG_MESSAGE_INVITE,
+                        .session = session->id,
+                        .attempt = attempt->number,
+                        .family = attempt->combo.family,
+                        .route_type = attempt->combo.route_type,
+                        .transport = attempt->combo.transport,
+                        .endpoint_self = attempt->self_index,
+                        .endpoint_peer = attempt->peer_index,
+                        .record = connect->record_bytes,
+                        .record_len = connect->record_len};
+  snprintf(message.plugin, sizeof message.plugin, "%s", attempt->plugin->name);
+  int sealed = wg_router_seal(connect->config.router, &session->peer, &message, hello + *len,
+                              WG_HELLO_MAX - *len);
+  if (sealed < 0)
+    return sealed;
+  *len += (size_t)sealed;
+  return WARP_OK;
+}
+
+int wg_attempt_secure(warp_attempt *attempt, warp_pipe_kind kind, bool client,
+                      const wg_carrier_ops *ops, void *carrier, bool relayed, warp_pipe **out) {
+  wg_session *session = attempt->session;
+  uint8_t hello[WG_HELLO_MAX];
+  size_t hello_len = 0;
+  wg_candidate *candidate = calloc(1, sizeof *candidate);
+  int status = candidate == NULL ? WARP_NOMEM : WARP_OK;
+  if (status == WARP_OK && client)
+    status = build_hello(attempt, kind == WARP_STREAM && session->role == WARP_INITIATOR, hello,
+                         &hello_len);
+  if (status != WARP_OK) {
+    ops->reset(carrier);
+    free(candidate);
+    return status;
+  }
+  candidate->connect = session->connect;
+  candidate->attempt = attempt;
+  candidate->transport = kind == WARP_STREAM ? WARP_TCP : WARP_UDP;
+  candidate->relayed = relayed;
+  wg_pipe_options options = {.env = env_of(attempt),
+                             .identity = session->connect->config.identity,
+                             .kind = kind,
+                             .client = client,
+                             .initiator = session->role == WARP_INITIATOR,
+                             .expected = &session->peer,
+                             .hello = hello,
+                             .hello_len = hello_len,
+                             .ops = ops,
+                             .carrier = carrier,
+                             .callbacks = wg_candidate_callbacks,
+                             .arg = candidate};
+  status = wg_pipe_open(&options, &candidate->pipe);
+  if (status != WARP_OK) {
+    free(candidate);
+    return status;
+  }
+  wg_list_push(&attempt->candidates, &candidate->link);
+  *out = candidate->pipe;
+  return WARP_OK;
+}
+
+/* ---- the plugin contract: the attempt itself ------------------------------------------------- */
+
+void *warp_attempt_state(warp_attempt *attempt) {
+  return attempt->plugin_state;
+}
+
+warp_role warp_attempt_role(const warp_attempt *attempt) {
+  return attempt->session->role;
+}
+
+const warp_combo *warp_attempt_combo(const warp_attempt *attempt) {
+  return &attempt->combo;
+}
+
+uint64_t warp_attempt_now_us(const warp_attempt *attempt) {
+  return wg_now_us(env_of(attempt));
+}
+
+uint32_t warp_attempt_random(warp_attempt *attempt, uint32_t bound) {
+  return wg_rng_below(&attempt->rng, bound);
+}
+
+int warp_attempt_entropy(warp_attempt *attempt, void *out, size_t len) {
+  wg_env *env = env_of(attempt);
+  return env->ops->random(env, out, len);
+}
+
+static void on_slot(void *arg) {
+  wg_attempt_timer *slot = arg;
+  slot->cb(slot->attempt);
+}
+
+void warp_attempt_timer(warp_attempt *attempt, unsigned slot, uint32_t delay_ms,
+                        warp_attempt_cb cb) {
+  bool live = attempt->state == WG_ATTEMPT_RUNNING || attempt->state == WG_ATTEMPT_KEPT;
+  if (slot >= WARP_ATTEMPT_TIMERS || !live)
+    return;
+  wg_attempt_timer *entry = &attempt->timers[slot];
+  entry->cb = cb;
+  entry->attempt = attempt;
+  wg_timer_start(env_of(attempt), &entry->timer, (uint64_t)delay_ms * 1000, on_slot, entry);
+}
+
+void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot) {
+  if (slot < WARP_ATTEMPT_TIMERS)
+    wg_timer_stop(env_of(attempt), &attempt->timers[slot].timer);
+}
+
+void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  vsnprintf(attempt->row.detail, sizeof attempt->row.detail, format, args);
+  va_end(args);
+}
+
+static void tell_failed(warp_attempt *attempt, int status) {
+  wg_session *session = attempt->session;
+  if (attempt->told || session->connect->config.router == NULL)
+    return;
+  if (session->role == WARP_INITIATOR && !attempt->opened)
+    return;
+  wg_message message = {.type = WG_MESSAGE_FAIL,
+                        .session = session->id,
+                        .attempt = attempt->number,
+                        .status = status};
+  memcpy(message.detail, attempt->row.detail, sizeof message.detail);
+  /* Best effort: without a broker the peer's own timeout ends its side. */
+  (void)wg_router_send(session->connect->config.router, &session->peer_record, &message);
+}
+
+void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...) {
+  if (attempt->state != WG_ATTEMPT_RUNNING)
+    return;
+  char line[WARP_DETAIL_LEN];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  memcpy(attempt->row.detail, line, sizeof line);
+  tell_failed(attempt, status);
+  wg_attempt_end(attempt, status, NULL);
+  wg_session_attempt_ended(attempt->session);
+}
+
+void warp_attempt_expect(warp_attempt *attempt) {
+  attempt->expecting = true;
+}
+
+void warp_attempt_keep(warp_attempt *attempt) {
+  attempt->keep = true;
+}
+
+int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
+  wg_session *session = attempt->session;
+  wg_connect *connect = session->connect;
+  if (len > WARP_ATTEMPT_MESSAGE_MAX)
+    return WARP_TOO_BIG;
+  if (connect->config.router == NULL)
+    return WARP_NO_SERVER;
+  bool first = session->role == WARP_INITIATOR && !attempt->opened;
+  wg_message message = {.type = first ? WG_MESSAGE_OPEN : WG_MESSAGE_PLUGIN,
+                        .session = session->id,
+                        .attempt = attempt->number,
+                        .family = attempt->combo.family,
+                        .route_type = attempt->combo.route_type,
+                        .transport = attempt->combo.transport,
+                        .endpoint_self = attempt->self_index,
+                        .endpoint_peer = attempt->peer_index,
+                        .plugin_type = type,
+                        .data = data,
+                        .data_len = len};
+  snprintf(message.plugin, sizeof message.plugin, "%s", attempt->plugin->name);
+  if (first) {
+    message.record = connect->record_bytes;
+    message.record_len = connect->record_len;
+  }
+  int status = wg_router_send(connect->config.router, &session->peer_record, &message);
+  if (status == WARP_OK)
+    attempt->opened = session->peer_told = true;
+  return status;
+}
+
+int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
+  const wg_connect_config *config = &attempt->session->connect->config;
+  for (size_t i = 0; i < config->relay_count; i++) {
+    if (config->relays[i].addr.family == attempt->combo.family && index-- == 0) {
+      *out = config->relays[i];
+      return WARP_OK;
+    }
+  }
+  return WARP_NOT_FOUND;
+}
+
+/* ---- sockets of the plugin's own ------------------------------------------------------------- */
+
+static void on_socket(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  warp_udp_socket *socket = arg;
+  socket->cb(socket->attempt, data, len, from);
+}
+
+int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out) {
+  wg_env *env = env_of(attempt);
+  warp_udp_socket *socket = calloc(1, sizeof *socket);
+  if (socket == NULL)
+    return WARP_NOMEM;
+  socket->attempt = attempt;
+  socket->cb = cb;
+  warp_addr local = attempt->self.nic;
+  local.port = 0;
+  int status = env->ops->udp_open(env, &local, 0, on_socket, socket, &socket->udp);
+  if (status != WARP_OK) {
+    free(socket);
+    return status;
+  }
+  wg_list_push(&attempt->sockets, &socket->link);
+  *out = socket;
+  return WARP_OK;
+}
+
+int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
+                         size_t len) {
+  wg_env *env = env_of(socket->attempt);
+  return env->ops->udp_send(socket->udp, to, data, len);
+}

@@ -1,0 +1,333 @@
+/* The switchboard: sessions by id, strangers, accepted streams. */
+#include "connect/session.h"
+
+#include "connect/plugin_table.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
+  wg_connect *connect = calloc(1, sizeof *connect);
+  if (connect == NULL)
+    return WARP_NOMEM;
+  connect->config = *config;
+  wg_list_init(&connect->sessions);
+  wg_list_init(&connect->inbound);
+  wg_list_init(&connect->dead);
+  *out = connect;
+  return WARP_OK;
+}
+
+static void reap(void *arg) {
+  wg_connect *connect = arg;
+  while (!wg_list_empty(&connect->dead)) {
+    wg_session *session = WG_CONTAINER(connect->dead.next, wg_session, link);
+    wg_list_remove(&session->link);
+    wg_session_free(session);
+  }
+  if (!connect->closing)
+    return;
+  void (*closed)(void *) = connect->closed;
+  void *closed_arg = connect->closed_arg;
+  free(connect);
+  if (closed != NULL)
+    closed(closed_arg);
+}
+
+void wg_connect_bury(wg_connect *connect, wg_session *session) {
+  wg_list_remove(&session->link);
+  wg_list_push(&connect->dead, &session->link);
+  connect->session_count--;
+  wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
+}
+
+static void drop_inbound(wg_connect *connect, wg_candidate *candidate) {
+  wg_pipe_discard(candidate->pipe);
+  wg_candidate_free(candidate);
+  connect->inbound_count--;
+}
+
+static void end_session(wg_session *session) {
+  if (session->state == WG_SESSION_RACING) {
+    wg_session_fail(session, WARP_CANCELED, true);
+    return;
+  }
+  session->state = WG_SESSION_DEAD;
+  for (size_t i = 0; i < session->attempt_count; i++)
+    wg_attempt_release(session->attempts[i]);
+  wg_connect_bury(session->connect, session);
+  wg_pipe_kill(session->pipe, WARP_CANCELED);
+}
+
+void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg) {
+  connect->closing = true;
+  connect->closed = done;
+  connect->closed_arg = arg;
+  while (!wg_list_empty(&connect->inbound))
+    drop_inbound(connect, WG_CONTAINER(connect->inbound.next, wg_candidate, link));
+  while (!wg_list_empty(&connect->sessions))
+    end_session(WG_CONTAINER(connect->sessions.next, wg_session, link));
+  wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
+}
+
+void wg_connect_set_record(wg_connect *connect, const wg_record *record, const uint8_t *bytes,
+                           size_t len) {
+  connect->record = *record;
+  memcpy(connect->record_bytes, bytes, len);
+  connect->record_len = len;
+}
+
+void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
+                       void *arg) {
+  connect->on_pipe = on_pipe;
+  connect->on_miss = on_miss;
+  connect->listen_arg = arg;
+}
+
+wg_mux *wg_connect_mux(const wg_connect *connect, int family) {
+  return family == WARP_IP4 ? connect->config.mux4 : connect->config.mux6;
+}
+
+wg_session *wg_connect_find(wg_connect *connect, const wg_session_id *id) {
+  for (wg_list *item = connect->sessions.next; item != &connect->sessions; item = item->next) {
+    wg_session *session = WG_CONTAINER(item, wg_session, link);
+    if (memcmp(&session->id, id, sizeof *id) == 0)
+      return session;
+  }
+  return NULL;
+}
+
+/* ---- connects of our own --------------------------------------------------------------------- */
+
+static void set_options(wg_session *session, const warp_connect_options *options) {
+  if (options != NULL)
+    session->options = *options;
+  warp_connect_options *set = &session->options;
+  set->timeout_ms = set->timeout_ms != 0 ? set->timeout_ms : WG_CONNECT_TIMEOUT_MS;
+  set->transports = set->transports != 0 ? set->transports : WARP_TCP | WARP_UDP;
+  set->head_start_ms = set->head_start_ms != 0 ? set->head_start_ms : WG_HEAD_START_MS;
+  set->grace_ms = set->grace_ms != 0 ? set->grace_ms : WG_GRACE_MS;
+  set->plugins = session->plugins;
+}
+
+static void on_timeout(void *arg) {
+  wg_session *session = arg;
+  if (session->relay != NULL)
+    wg_session_win(session, session->relay);
+  else
+    wg_session_fail(session, WARP_TIMEOUT, true);
+}
+
+static int begin(wg_connect *connect, const wg_record *peer, const warp_connect_options *options,
+                 wg_session **out) {
+  wg_env *env = connect->config.env;
+  wg_session_id id;
+  int status = env->ops->random(env, id.bytes, sizeof id.bytes);
+  if (status != WARP_OK)
+    return status;
+  wg_session *session = wg_session_new(connect, &id, WARP_INITIATOR, peer);
+  if (session == NULL)
+    return WARP_NOMEM;
+  if (options != NULL && options->plugins != NULL) {
+    session->plugins = strdup(options->plugins);
+    status = session->plugins == NULL ? WARP_NOMEM : WARP_OK;
+  }
+  set_options(session, options);
+  if (status == WARP_OK)
+    status = wg_race_build(session);
+  if (status != WARP_OK) {
+    session->state = WG_SESSION_DEAD;
+    wg_connect_bury(connect, session);
+    return status;
+  }
+  *out = session;
+  return WARP_OK;
+}
+
+int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
+                     const warp_connect_options *options, warp_on_connect cb, void *arg) {
+  wg_env *env = connect->config.env;
+  if (connect->closing || connect->record_len == 0)
+    return WARP_STATE;
+  if (connect->session_count >= WG_SESSIONS_MAX)
+    return WARP_LIMIT;
+  int status = wg_plugin_list_check(options != NULL ? options->plugins : NULL);
+  wg_record peer;
+  if (status == WARP_OK)
+    status = wg_record_verify(record, len, env->ops->wall_ms(env), &peer);
+  if (status == WARP_OK && wg_key_equal(&peer.key, &connect->record.key))
+    status = WARP_INVALID; /* that is ourselves */
+  wg_session *session = NULL;
+  if (status == WARP_OK)
+    status = begin(connect, &peer, options, &session);
+  if (status != WARP_OK)
+    return status;
+  session->cb = cb;
+  session->cb_arg = arg;
+  wg_timer_start(env, &session->deadline, (uint64_t)session->options.timeout_ms * 1000, on_timeout,
+                 session);
+  wg_race_start(session);
+  return WARP_OK;
+}
+
+/* ---- strangers ------------------------------------------------------------------------------- */
+
+static size_t sessions_of(const wg_connect *connect, const warp_key *peer) {
+  size_t count = 0;
+  for (const wg_list *item = connect->sessions.next; item != &connect->sessions;
+       item = item->next) {
+    const wg_session *session = WG_CONTAINER(item, const wg_session, link);
+    if (session->role == WARP_RESPONDER && session->state == WG_SESSION_RACING &&
+        wg_key_equal(&session->peer, peer))
+      count++;
+  }
+  return count;
+}
+
+/* Lets a stranger's session in, or says why not. The policy is asked before anything else happens
+ * on its word. */
+static int admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
+                 wg_record *record, wg_session **out) {
+  wg_env *env = connect->config.env;
+  if (message->record == NULL || connect->record_len == 0 || connect->closing)
+    return WARP_MALFORMED;
+  int status =
+      wg_record_verify(message->record, message->record_len, env->ops->wall_ms(env), record);
+  if (status != WARP_OK)
+    return status;
+  if (!wg_key_equal(&record->key, sender))
+    return WARP_UNTRUSTED;
+  warp_contact contact = WARP_CONTACT_ACCEPT;
+  if (connect->config.policy != NULL)
+    contact = connect->config.policy(connect->config.policy_arg, sender);
+  if (contact == WARP_CONTACT_IGNORE)
+    return WARP_UNTRUSTED;
+  if (contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL)
+    return WARP_REFUSED;
+  if (connect->session_count >= WG_SESSIONS_MAX ||
+      sessions_of(connect, sender) >= WG_SESSIONS_PER_PEER)
+    return WARP_LIMIT;
+  *out = wg_session_new(connect, &message->session, WARP_RESPONDER, record);
+  return *out != NULL ? WARP_OK : WARP_NOMEM;
+}
+
+void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg_message *message) {
+  wg_session *session = wg_connect_find(connect, &message->session);
+  if (session != NULL) {
+    if (wg_key_equal(&session->peer, sender))
+      wg_session_message(session, message);
+    return;
+  }
+  if (message->type != WG_MESSAGE_OPEN)
+    return;
+  wg_record record;
+  int status = admit(connect, sender, message, &record, &session);
+  if (status == WARP_OK) {
+    wg_session_message(session, message);
+  } else if (status == WARP_REFUSED || status == WARP_LIMIT) {
+    wg_message answer = {.type = WG_MESSAGE_END, .session = message->session, .status = status};
+    (void)wg_router_send(connect->config.router, &record, &answer);
+  }
+}
+
+/* ---- accepted streams ------------------------------------------------------------------------ */
+
+/* The attempt that the hello of a stream belongs to: one that we began and that expects a stream,
+ * or, with an invitation, one of a peer. */
+static int attempt_of_hello(wg_connect *connect, const uint8_t *hello, size_t len,
+                            warp_attempt **out) {
+  wg_reader reader = wg_reader_init(hello, len);
+  wg_session_id id;
+  wg_read_copy(&reader, id.bytes, sizeof id.bytes);
+  uint16_t number = wg_read_u16(&reader);
+  if (reader.failed)
+    return WARP_MALFORMED;
+  wg_session *session = wg_connect_find(connect, &id);
+  if (wg_reader_left(&reader) == 0) {
+    *out = session != NULL ? wg_session_attempt(session, number) : NULL;
+    return *out != NULL ? WARP_OK : WARP_UNTRUSTED;
+  }
+  if (connect->config.router == NULL)
+    return WARP_UNSUPPORTED;
+  uint8_t plain[WG_ENVELOPE_MAX];
+  warp_key sender;
+  wg_message message;
+  size_t left = wg_reader_left(&reader);
+  int status = wg_router_check(connect->config.router, wg_read_bytes(&reader, left), left, plain,
+                               &sender, &message);
+  if (status != WARP_OK)
+    return status;
+  if (message.type != WG_MESSAGE_INVITE || memcmp(&message.session, &id, sizeof id) != 0 ||
+      message.attempt != number || (session != NULL && !wg_key_equal(&session->peer, &sender)))
+    return WARP_UNTRUSTED;
+  wg_record record;
+  if (session == NULL)
+    status = admit(connect, &sender, &message, &record, &session);
+  return status == WARP_OK ? wg_session_open_attempt(session, &message, out) : status;
+}
+
+static int inbound_hello(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len,
+                         warp_key *expected) {
+  wg_candidate *candidate = arg;
+  wg_connect *connect = candidate->connect;
+  warp_attempt *attempt;
+  int status = attempt_of_hello(connect, hello, len, &attempt);
+  if (status != WARP_OK)
+    return status;
+  if (attempt->state != WG_ATTEMPT_RUNNING || !attempt->expecting)
+    return WARP_UNTRUSTED;
+  wg_session *session = attempt->session;
+  candidate->attempt = attempt;
+  wg_list_remove(&candidate->link);
+  connect->inbound_count--;
+  wg_list_push(&attempt->candidates, &candidate->link);
+  wg_pipe_set_callbacks(pipe, &wg_candidate_callbacks, candidate);
+  wg_pipe_set_initiator(pipe, session->role == WARP_INITIATOR);
+  *expected = session->peer;
+  return WARP_OK;
+}
+
+static void inbound_failed(void *arg, warp_pipe *pipe, int status, const char *detail) {
+  (void)pipe;
+  wg_candidate *candidate = arg;
+  wg_logf(&candidate->connect->config.env->log, WARP_LOG_DEBUG,
+          "an accepted stream failed: %s (%s)", warp_strerror(status), detail);
+  drop_inbound(candidate->connect, candidate);
+}
+
+static const wg_pipe_callbacks inbound_callbacks = {.on_hello = inbound_hello,
+                                                    .on_failed = inbound_failed};
+
+void wg_connect_on_stream(wg_connect *connect, wg_tcp *tcp, const warp_addr *from) {
+  (void)from;
+  wg_env *env = connect->config.env;
+  if (connect->closing || connect->inbound_count >= WG_INBOUND_MAX) {
+    env->ops->tcp_reset(tcp);
+    return;
+  }
+  wg_stream *stream = wg_stream_new(env, tcp);
+  wg_candidate *candidate = calloc(1, sizeof *candidate);
+  if (stream == NULL || candidate == NULL) {
+    if (stream != NULL)
+      wg_stream_ops.reset(stream);
+    free(candidate);
+    return;
+  }
+  candidate->connect = connect;
+  candidate->transport = WARP_TCP;
+  wg_pipe_options options = {.env = env,
+                             .identity = connect->config.identity,
+                             .kind = WARP_STREAM,
+                             .ops = &wg_stream_ops,
+                             .carrier = stream,
+                             .callbacks = inbound_callbacks,
+                             .arg = candidate};
+  if (wg_pipe_open(&options, &stream->pipe) != WARP_OK) {
+    free(candidate);
+    return;
+  }
+  candidate->pipe = stream->pipe;
+  wg_list_push(&connect->inbound, &candidate->link);
+  connect->inbound_count++;
+}

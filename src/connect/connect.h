@@ -1,0 +1,68 @@
+/*
+ * The switchboard: every connect of a node, begun here or by a peer.
+ *
+ * It is handed checked signal messages, accepted streams and the shared UDP sockets, and runs one
+ * session for each connect. The node owns it and tells it the node's present record.
+ */
+#ifndef WG_CONNECT_CONNECT_H
+#define WG_CONNECT_CONNECT_H
+
+#include "connect/mux.h"
+#include "pipe/pipe.h"
+#include "signal/router.h"
+#include <warpgate/plugin.h>
+
+typedef struct wg_connect wg_connect;
+
+enum {
+  WG_SESSIONS_MAX = 256,     /* connects at once, both directions */
+  WG_SESSIONS_PER_PEER = 16, /* begun by one peer: a program needs a handful, a flood more */
+  WG_ATTEMPTS_MAX = 32,      /* of one session: plugins x families x route types, with room */
+  WG_INBOUND_MAX = 128,      /* accepted streams whose hello has not come yet */
+  WG_RELAYS_MAX = 8,
+  WG_CONNECT_TIMEOUT_MS = 60000,
+  WG_HEAD_START_MS = 200,
+  WG_GRACE_MS = 12000, /* a ready relay waits this long for attempts that may still go direct */
+  WG_RESPONDER_LINGER_MS =
+      5000, /* a peer's session without a running attempt is forgotten after this */
+};
+
+/* A peer's connect became a pipe, or ended without one. The report lives until the callback
+ * returns. */
+typedef void (*wg_connect_on_pipe)(void *arg, warp_pipe *pipe, const warp_report *report);
+typedef void (*wg_connect_on_miss)(void *arg, const warp_key *peer, int status,
+                                   const warp_report *report);
+
+typedef struct wg_connect_config {
+  wg_env *env;
+  const wg_identity *identity;
+  wg_router *router;   /* NULL: no signalling */
+  wg_mux *mux4, *mux6; /* NULL where there is no such socket */
+  bool loopback_only;
+  uint64_t seed;
+  warp_contact_policy policy; /* NULL: everybody */
+  void *policy_arg;
+  const warp_relay *relays; /* borrowed */
+  size_t relay_count;
+} wg_connect_config;
+
+int wg_connect_new(const wg_connect_config *config, wg_connect **out);
+/* Ends all sessions (their callbacks run with WARP_CANCELED) and pipes. Memory goes with the next
+ * turn of the loop: `done(arg)` runs then, last. */
+void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg);
+/* The node's present record and its signed bytes; copied. Before the first one nothing can connect.
+ */
+void wg_connect_set_record(wg_connect *connect, const wg_record *record, const uint8_t *bytes,
+                           size_t len);
+/* Who takes incoming pipes; with NULL every stranger is refused. */
+void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
+                       void *arg);
+/* Starts a connect to the owner of a signed record. Errors as warp_auto_connect. */
+int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
+                     const warp_connect_options *options, warp_on_connect cb, void *arg);
+/* A checked message of a peer. */
+void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg_message *message);
+/* An accepted stream; taken over. */
+void wg_connect_on_stream(wg_connect *connect, wg_tcp *tcp, const warp_addr *from);
+
+#endif

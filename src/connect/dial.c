@@ -1,0 +1,70 @@
+/* Dialling the peer: a TCP connection that becomes a pipe of its attempt once it is open. */
+#include "connect/session.h"
+
+#include <stdlib.h>
+
+typedef struct wg_dial {
+  wg_list link;
+  warp_attempt *attempt;
+  wg_tcp *tcp;
+  warp_addr to;
+} wg_dial;
+
+static void on_open(void *arg, int status) {
+  wg_dial *dial = arg;
+  warp_attempt *attempt = dial->attempt;
+  wg_env *env = attempt->session->connect->config.env;
+  wg_tcp *tcp = dial->tcp;
+  char text[WARP_ADDR_STRLEN];
+  warp_addr_format(&dial->to, text);
+  wg_list_remove(&dial->link);
+  free(dial);
+  if (status != WARP_OK) {
+    env->ops->tcp_reset(tcp);
+    warp_attempt_fail(attempt, status, "dialling %s: %s", text, warp_strerror(status));
+    return;
+  }
+  warp_attempt_note(attempt, "connected to %s, securing", text);
+  wg_stream *stream = wg_stream_new(env, tcp);
+  status = stream == NULL ? WARP_NOMEM
+                          : wg_attempt_secure(attempt, WARP_STREAM, true, &wg_stream_ops, stream,
+                                              false, &stream->pipe);
+  if (status != WARP_OK)
+    warp_attempt_fail(attempt, status, "securing %s: %s", text, warp_strerror(status));
+}
+
+int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to) {
+  wg_session *session = attempt->session;
+  wg_connect *connect = session->connect;
+  wg_env *env = connect->config.env;
+  int status =
+      wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only, to);
+  if (status != WARP_OK)
+    return status;
+  wg_dial *dial = calloc(1, sizeof *dial);
+  if (dial == NULL)
+    return WARP_NOMEM;
+  dial->attempt = attempt;
+  dial->to = *to;
+  static const wg_tcp_handlers handlers = {.on_open = on_open};
+  warp_addr local = attempt->self.nic;
+  local.port = 0;
+  status = env->ops->tcp_connect(env, &local, to, 0, &handlers, dial, &dial->tcp);
+  if (status != WARP_OK) {
+    free(dial);
+    return status;
+  }
+  char text[WARP_ADDR_STRLEN];
+  warp_attempt_note(attempt, "dialled %s, no answer", warp_addr_format(to, text));
+  wg_list_push(&attempt->dials, &dial->link);
+  return WARP_OK;
+}
+
+void wg_dials_abort(warp_attempt *attempt) {
+  while (!wg_list_empty(&attempt->dials)) {
+    wg_dial *dial = WG_CONTAINER(attempt->dials.next, wg_dial, link);
+    wg_list_remove(&dial->link);
+    attempt->session->connect->config.env->ops->tcp_reset(dial->tcp);
+    free(dial);
+  }
+}

@@ -1,0 +1,283 @@
+/*
+ * One connect from one side's view: racing until a candidate wins or nothing is left, then as long
+ * as its pipe.
+ *
+ * The initiator decides: it nominates the first secured candidate (a relayed one only when nothing
+ * direct can come any more, or after a grace) and tells the peer when it gives up. The responder
+ * runs what the initiator's messages ask for, and takes what is nominated.
+ */
+#include "connect/session.h"
+
+#include "connect/plugin_table.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A responder's session ends by then whatever happens: longer than the longest attempt of any
+ * plugin. */
+enum { RESPONDER_DEADLINE_MS = 200000 };
+
+static wg_env *env_of(const wg_session *session) {
+  return session->connect->config.env;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void on_deadline(void *arg) {
+  wg_session_fail(arg, WARP_TIMEOUT, true);
+}
+
+wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_role role,
+                           const wg_record *peer_record) {
+  wg_session *session = calloc(1, sizeof *session);
+  if (session == NULL)
+    return NULL;
+  session->connect = connect;
+  session->id = *id;
+  session->role = role;
+  session->peer = peer_record->key;
+  session->peer_record = *peer_record;
+  session->begun_us = wg_now_us(connect->config.env);
+  session->peer_told = role == WARP_RESPONDER;
+  if (role == WARP_RESPONDER)
+    wg_timer_start(connect->config.env, &session->deadline, (uint64_t)RESPONDER_DEADLINE_MS * 1000,
+                   on_deadline, session);
+  wg_list_push(&connect->sessions, &session->link);
+  connect->session_count++;
+  return session;
+}
+
+void wg_session_free(wg_session *session) {
+  for (size_t i = 0; i < session->attempt_count; i++)
+    wg_attempt_free(session->attempts[i]);
+  free(session->plugins);
+  free(session);
+}
+
+warp_attempt *wg_session_attempt(wg_session *session, uint16_t number) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    if (session->attempts[i]->number == number)
+      return session->attempts[i];
+  }
+  return NULL;
+}
+
+static void stop_timers(wg_session *session) {
+  wg_timer_stop(env_of(session), &session->deadline);
+  wg_timer_stop(env_of(session), &session->phase_timer);
+  wg_timer_stop(env_of(session), &session->grace);
+}
+
+/* Ends every attempt but `but`. */
+static void cancel_attempts(wg_session *session, const warp_attempt *but) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    warp_attempt *attempt = session->attempts[i];
+    if (attempt != but)
+      wg_attempt_end(attempt, WARP_CANCELED, NULL);
+  }
+}
+
+warp_report wg_session_report(const wg_session *session, warp_report_row *rows) {
+  for (size_t i = 0; i < session->attempt_count; i++)
+    rows[i] = session->attempts[i]->row;
+  return (warp_report){.count = session->attempt_count, .rows = rows};
+}
+
+void wg_session_send_end(wg_session *session, int status) {
+  wg_router *router = session->connect->config.router;
+  if (router == NULL || !session->peer_told)
+    return;
+  wg_message message = {.type = WG_MESSAGE_END, .session = session->id, .status = status};
+  /* Best effort: the peer's own timers end its side too. */
+  (void)wg_router_send(router, &session->peer_record, &message);
+}
+
+void wg_session_fail(wg_session *session, int status, bool tell_peer) {
+  if (session->state != WG_SESSION_RACING)
+    return;
+  wg_connect *connect = session->connect;
+  session->state = WG_SESSION_DEAD;
+  stop_timers(session);
+  cancel_attempts(session, NULL);
+  if (tell_peer)
+    wg_session_send_end(session, status);
+  wg_connect_bury(connect, session);
+  warp_report_row rows[WG_ATTEMPTS_MAX];
+  warp_report report = wg_session_report(session, rows);
+  if (session->role == WARP_INITIATOR)
+    session->cb(session->cb_arg, NULL, status, &report);
+  else if (connect->on_miss != NULL)
+    connect->on_miss(connect->listen_arg, &session->peer, status, &report);
+}
+
+/* ---- winning --------------------------------------------------------------------------------- */
+
+static void on_pipe_closed(void *arg, warp_pipe *pipe) {
+  (void)pipe;
+  wg_session *session = arg;
+  session->state = WG_SESSION_DEAD;
+  for (size_t i = 0; i < session->attempt_count; i++)
+    wg_attempt_release(session->attempts[i]);
+  wg_connect_bury(session->connect, session);
+}
+
+void wg_session_win(wg_session *session, wg_candidate *candidate) {
+  wg_connect *connect = session->connect;
+  warp_attempt *attempt = candidate->attempt;
+  warp_pipe *pipe = candidate->pipe;
+  session->state = WG_SESSION_CONNECTED;
+  session->pipe = pipe;
+  session->relay = NULL;
+  stop_timers(session);
+  if (session->role == WARP_INITIATOR)
+    wg_pipe_nominate(pipe);
+  warp_pipe_info info = {.transport = candidate->transport,
+                         .family = attempt->combo.family,
+                         .relayed = candidate->relayed,
+                         .plugin = attempt->plugin->name,
+                         .phase = attempt->plugin->phase,
+                         .connect_ms =
+                             (double)(wg_now_us(env_of(session)) - session->begun_us) / 1000.0};
+  cancel_attempts(session, attempt);
+  wg_attempt_end(attempt, WARP_OK, candidate);
+  wg_candidate_free(candidate);
+  wg_pipe_adopt(pipe, &info, on_pipe_closed, session);
+  warp_report_row rows[WG_ATTEMPTS_MAX];
+  warp_report report = wg_session_report(session, rows);
+  if (session->role == WARP_INITIATOR)
+    session->cb(session->cb_arg, pipe, WARP_OK, &report);
+  else
+    connect->on_pipe(connect->listen_arg, pipe, &report);
+}
+
+static void on_grace(void *arg) {
+  wg_session *session = arg;
+  if (session->relay != NULL)
+    wg_session_win(session, session->relay);
+}
+
+void wg_session_secured(wg_session *session, wg_candidate *candidate) {
+  if (session->role != WARP_INITIATOR || session->state != WG_SESSION_RACING)
+    return;
+  if (candidate->relayed && wg_race_direct_alive(session)) {
+    warp_attempt_note(candidate->attempt, "ready, waiting for direct attempts");
+    if (session->relay == NULL) {
+      session->relay = candidate;
+      wg_timer_start(env_of(session), &session->grace, (uint64_t)session->options.grace_ms * 1000,
+                     on_grace, session);
+    }
+    return;
+  }
+  wg_session_win(session, candidate);
+}
+
+void wg_session_nominated(wg_session *session, wg_candidate *candidate) {
+  if (session->role == WARP_RESPONDER && session->state == WG_SESSION_RACING)
+    wg_session_win(session, candidate);
+}
+
+/* ---- attempts that end ----------------------------------------------------------------------- */
+
+static void on_linger(void *arg) {
+  wg_session_fail(arg, WARP_TIMEOUT, false);
+}
+
+static void responder_attempt_ended(wg_session *session) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    if (wg_attempt_alive(session->attempts[i]))
+      return;
+  }
+  wg_timer_start(env_of(session), &session->phase_timer, (uint64_t)WG_RESPONDER_LINGER_MS * 1000,
+                 on_linger, session);
+}
+
+void wg_session_attempt_ended(wg_session *session) {
+  if (session->state != WG_SESSION_RACING)
+    return;
+  if (session->role == WARP_RESPONDER) {
+    responder_attempt_ended(session);
+    return;
+  }
+  bool going_on = wg_race_continue(session);
+  if (session->relay != NULL && !wg_race_direct_alive(session))
+    wg_timer_start(env_of(session), &session->grace, 0, on_grace, session);
+  else if (!going_on)
+    wg_session_fail(session, WARP_ALL_FAILED, true);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static const warp_endpoint *endpoint_at(const wg_record *record, uint8_t index, uint8_t family) {
+  if (index >= record->endpoint_count || record->endpoints[index].family != family)
+    return NULL;
+  return &record->endpoints[index];
+}
+
+/* Everything in the message is the peer's claim: it must name things that exist on our side. */
+int wg_session_open_attempt(wg_session *session, const wg_message *message, warp_attempt **out) {
+  warp_attempt *known = wg_session_attempt(session, message->attempt);
+  if (known != NULL || session->role != WARP_RESPONDER) {
+    *out = known;
+    return known != NULL ? WARP_OK : WARP_STATE;
+  }
+  const warp_plugin *plugin = wg_plugin_find(message->plugin);
+  if (plugin == NULL)
+    return WARP_UNSUPPORTED;
+  warp_combo combo = {
+      .family = message->family,
+      .route_type = message->route_type,
+      .transport = message->transport,
+      .self = endpoint_at(&session->connect->record, message->endpoint_peer, message->family),
+      .peer = endpoint_at(&session->peer_record, message->endpoint_self, message->family),
+  };
+  if (combo.self == NULL || combo.peer == NULL || (plugin->transports & combo.transport) == 0 ||
+      (plugin->route_types & combo.route_type) == 0)
+    return WARP_INVALID;
+  warp_attempt *attempt = wg_attempt_add(session, plugin, message->attempt, &combo);
+  if (attempt == NULL)
+    return WARP_LIMIT;
+  attempt->opened = true;
+  wg_timer_stop(env_of(session), &session->phase_timer);
+  *out = attempt;
+  wg_attempt_run(attempt, message);
+  return WARP_OK;
+}
+
+static void peer_attempt_failed(warp_attempt *attempt, const wg_message *message) {
+  attempt->told = true;
+  warp_attempt_fail(attempt, message->status < 0 ? message->status : WARP_IO, "at the peer: %s",
+                    message->detail[0] != '\0' ? message->detail : warp_strerror(message->status));
+}
+
+static void open_attempt(wg_session *session, const wg_message *message) {
+  warp_attempt *attempt;
+  int status = wg_session_open_attempt(session, message, &attempt);
+  if (status == WARP_OK)
+    return;
+  wg_message answer = {.type = WG_MESSAGE_FAIL,
+                       .session = session->id,
+                       .attempt = message->attempt,
+                       .status = status};
+  snprintf(answer.detail, sizeof answer.detail, "not accepted: %s", warp_strerror(status));
+  (void)wg_router_send(session->connect->config.router, &session->peer_record, &answer);
+}
+
+void wg_session_message(wg_session *session, const wg_message *message) {
+  if (session->state != WG_SESSION_RACING)
+    return;
+  if (message->type == WG_MESSAGE_END) {
+    wg_session_fail(session, message->status < 0 ? message->status : WARP_CLOSED, false);
+    return;
+  }
+  if (message->type == WG_MESSAGE_OPEN) {
+    open_attempt(session, message);
+    return;
+  }
+  warp_attempt *attempt = wg_session_attempt(session, message->attempt);
+  if (attempt == NULL || attempt->state != WG_ATTEMPT_RUNNING)
+    return;
+  if (message->type == WG_MESSAGE_FAIL)
+    peer_attempt_failed(attempt, message);
+  else if (message->type == WG_MESSAGE_PLUGIN && attempt->plugin->message != NULL)
+    attempt->plugin->message(attempt, message->plugin_type, message->data, message->data_len);
+}

@@ -1,0 +1,198 @@
+/* Sessions and attempts as the files of this room share them. Not for other rooms. */
+#ifndef WG_CONNECT_SESSION_H
+#define WG_CONNECT_SESSION_H
+
+#include "base/rng.h"
+#include "connect/connect.h"
+
+typedef struct wg_session wg_session;
+
+/* ---- attempts -------------------------------------------------------------------------------- */
+
+typedef enum wg_attempt_state {
+  WG_ATTEMPT_RULED_OUT, /* never starts: the measured axes or the configuration say so */
+  WG_ATTEMPT_WAITING,   /* its phase has not come */
+  WG_ATTEMPT_RUNNING,
+  WG_ATTEMPT_KEPT, /* over, but the winning pipe lives on what the plugin holds */
+  WG_ATTEMPT_ENDED,
+} wg_attempt_state;
+
+typedef struct wg_attempt_timer {
+  wg_timer timer;
+  warp_attempt_cb cb;
+  warp_attempt *attempt;
+} wg_attempt_timer;
+
+struct warp_attempt {
+  wg_session *session;
+  const warp_plugin *plugin;
+  uint16_t number; /* the initiator's; unique in the session */
+  wg_attempt_state state;
+  warp_combo combo;
+  warp_endpoint self, peer;
+  uint8_t self_index, peer_index;
+  void *plugin_state;
+  wg_rng rng;
+  bool expecting; /* streams the peer dials may carry it */
+  bool keep;      /* warp_attempt_keep was called */
+  bool opened;    /* our first message went out */
+  bool told;      /* the peer reported its side as failed: it need not be told of ours */
+  uint64_t started_us;
+  wg_timer deadline;
+  wg_attempt_timer timers[WARP_ATTEMPT_TIMERS];
+  warp_path *path; /* owned until a pipe stands on it */
+  bool has_path;
+  wg_list candidates; /* wg_candidate: pipes in handshake or waiting for nomination */
+  wg_list dials;      /* wg_dial: connections that are not open yet */
+  wg_list sockets;    /* warp_udp_socket */
+  warp_report_row row;
+};
+
+/* A pipe that is not the application's yet. */
+typedef struct wg_candidate {
+  wg_list link; /* in its attempt, or in the switchboard's inbound list before the hello */
+  wg_connect *connect;
+  warp_attempt *attempt; /* NULL before the hello */
+  warp_pipe *pipe;
+  warp_transport transport;
+  bool relayed;
+  bool secured;
+} wg_candidate;
+
+/* Adds an attempt to the session. NULL when out of memory or over WG_ATTEMPTS_MAX. */
+warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uint16_t number,
+                             const warp_combo *combo);
+/* Runs the plugin; on the responder with the peer's first message. */
+void wg_attempt_run(warp_attempt *attempt, const wg_message *message);
+/* Ends it (if it has not ended): the plugin stops, everything it opened closes but what `winner`
+ * stands on. */
+void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winner);
+/* Ends what a kept attempt still holds: its pipe was closed. */
+void wg_attempt_release(warp_attempt *attempt);
+void wg_attempt_free(warp_attempt *attempt);
+bool wg_attempt_alive(const warp_attempt *attempt); /* waiting or running */
+/* Opens a pipe over a carrier for the attempt (client or server by `client`), with the hello the
+ * client sends. */
+int wg_attempt_secure(warp_attempt *attempt, warp_pipe_kind kind, bool client,
+                      const wg_carrier_ops *ops, void *carrier, bool relayed, warp_pipe **out);
+extern const wg_pipe_callbacks wg_candidate_callbacks;
+void wg_candidate_free(wg_candidate *candidate);
+/* The name "udp_punch 4 ext" for log lines goes through the row; this fills its fixed part. */
+void wg_attempt_describe(warp_attempt *attempt);
+
+/* ---- paths ----------------------------------------------------------------------------------- */
+
+/* Frees a path that no pipe stands on. */
+void wg_path_free(warp_path *path);
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+/* Wraps a connection as a carrier: `*pipe` is set by the caller once the pipe exists. */
+typedef struct wg_stream {
+  wg_env *env;
+  wg_tcp *tcp;
+  warp_pipe *pipe;
+} wg_stream;
+extern const wg_carrier_ops wg_stream_ops;
+/* Takes over an open connection. NULL when out of memory (the connection is then reset). */
+wg_stream *wg_stream_new(wg_env *env, wg_tcp *tcp);
+/* Gives up all connections of an attempt that are not open yet. */
+void wg_dials_abort(warp_attempt *attempt);
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+typedef enum wg_session_state {
+  WG_SESSION_RACING,
+  WG_SESSION_CONNECTED, /* the winner is nominated and the application's; lives as long as its pipe
+                         */
+  WG_SESSION_DEAD,      /* waits for its memory to be freed */
+} wg_session_state;
+
+struct wg_session {
+  wg_list link;
+  wg_connect *connect;
+  wg_session_id id;
+  warp_role role;
+  wg_session_state state;
+  warp_key peer;
+  wg_record peer_record;
+  uint64_t begun_us;
+  warp_attempt *attempts[WG_ATTEMPTS_MAX];
+  size_t attempt_count;
+  bool peer_told; /* the peer knows of this session */
+  wg_timer deadline;
+  /* initiator */
+  warp_connect_options options;
+  char *plugins; /* copy of options.plugins */
+  warp_on_connect cb;
+  void *cb_arg;
+  wg_timer phase_timer;
+  warp_phase phase;    /* the latest that was started */
+  wg_candidate *relay; /* ready, but waiting for direct attempts */
+  wg_timer grace;
+  warp_pipe *pipe; /* the application's */
+};
+
+wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_role role,
+                           const wg_record *peer_record);
+warp_attempt *wg_session_attempt(wg_session *session, uint16_t number);
+/* Something of an attempt ended without success: goes on to the next phase, or ends the session. */
+void wg_session_attempt_ended(wg_session *session);
+/* A candidate is secured and its peer proven. */
+void wg_session_secured(wg_session *session, wg_candidate *candidate);
+/* Responder: the initiator chose this one. */
+void wg_session_nominated(wg_session *session, wg_candidate *candidate);
+/* Ends a session that has no pipe: attempts end, the peer is told unless it told us, the callback
+ * runs. */
+void wg_session_fail(wg_session *session, int status, bool tell_peer);
+/* Makes the winner the application's pipe and stops the rest. */
+void wg_session_win(wg_session *session, wg_candidate *candidate);
+/* A message of this session, from its peer. */
+void wg_session_message(wg_session *session, const wg_message *message);
+/* Starts an attempt on the peer's word (responder). WARP_OK, or why not. */
+int wg_session_open_attempt(wg_session *session, const wg_message *message, warp_attempt **out);
+void wg_session_free(wg_session *session);
+/* Sends END with a status to the peer. */
+void wg_session_send_end(wg_session *session, int status);
+
+/* ---- race: which attempts there are and when they start (initiator) -------------------------- */
+
+/* Lists every combination, ruled out ones with their reason. WARP_NOMEM. */
+int wg_race_build(wg_session *session);
+/* Starts the first phase that has something to try. */
+void wg_race_start(wg_session *session);
+/* An attempt ended: starts the next phase if nothing of the started ones runs. False when nothing
+ * is left to wait for. */
+bool wg_race_continue(wg_session *session);
+/* Is an attempt alive that could still give a direct pipe? */
+bool wg_race_direct_alive(const wg_session *session);
+
+/* ---- report ---------------------------------------------------------------------------------- */
+
+/* Rows of all attempts; `rows` has room for WG_ATTEMPTS_MAX. */
+warp_report wg_session_report(const wg_session *session, warp_report_row *rows);
+
+/* ---- the switchboard ------------------------------------------------------------------------- */
+
+struct wg_connect {
+  wg_connect_config config;
+  wg_record record;
+  uint8_t record_bytes[WARP_RECORD_MAX];
+  size_t record_len; /* 0: no record yet */
+  wg_list sessions, inbound, dead;
+  size_t session_count, inbound_count;
+  wg_connect_on_pipe on_pipe;
+  wg_connect_on_miss on_miss;
+  void *listen_arg;
+  wg_timer reaper; /* frees the dead with the next turn of the loop */
+  bool closing;
+  void (*closed)(void *arg);
+  void *closed_arg;
+};
+
+/* Takes the session out of the living; freed with the next turn of the loop. */
+void wg_connect_bury(wg_connect *connect, wg_session *session);
+wg_mux *wg_connect_mux(const wg_connect *connect, int family);
+wg_session *wg_connect_find(wg_connect *connect, const wg_session_id *id);
+
+#endif

@@ -36,10 +36,19 @@ typedef struct wg_message {
   size_t record_len;
 } wg_message;
 
-/* Returns the length, or WARP_TOO_BIG / WARP_INVALID. */
-int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap);
-int wg_message_decode(const uint8_t *bytes, size_t len, wg_message *out);
+/* The largest message: a record, a plugin's bytes and all other fields fit. */
 enum { WG_MESSAGE_MAX = 2560 };
+
+/* Writes the fields that the type needs, and of the others those that are not zero. Needed are:
+ * type and session always; OPEN: attempt, plugin, combination (family to endpoint_peer) and record;
+ * PLUGIN: attempt and plugin_type; FAIL: attempt and status; END: status; INVITE: record. Returns
+ * the length, or WARP_TOO_BIG (`cap`, data over WARP_ATTEMPT_MESSAGE_MAX, record over
+ * WARP_RECORD_MAX), or WARP_INVALID (unknown type, a needed field that is empty or makes no sense).
+ */
+int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap);
+/* WARP_OK, WARP_MALFORMED (also: an unknown type, or a needed field is missing), WARP_VERSION. What
+ * was not sent is zero. The record is not looked into; the detail has no control characters. */
+int wg_message_decode(const uint8_t *bytes, size_t len, wg_message *out);
 
 /* ---- envelope -------------------------------------------------------------------------------- */
 
@@ -54,17 +63,25 @@ typedef struct wg_letter {
 } wg_letter;
 
 enum { WG_AEAD_TAG_LEN = 16, WG_ENVELOPE_MAX = 3072 };
-/* The plain text without / with signature. wg_letter_decode gives how many leading bytes are
- * signed. */
+/* The plain text without the signature. Returns the length, WARP_TOO_BIG, or WARP_INVALID (no
+ * message, one over WG_MESSAGE_MAX, a negative time, expiry before the time). */
 int wg_letter_encode(const wg_letter *letter, uint8_t *out, size_t cap);
+/* Appends the signature over the `len` bytes. Returns the new length or WARP_TOO_BIG. */
 int wg_letter_attach(uint8_t *bytes, size_t len, size_t cap,
                      const uint8_t signature[WG_SIGNATURE_LEN]);
+/* `*signed_len`: how many leading bytes the signature covers. The message borrows `bytes`.
+ * WARP_MALFORMED. Says nothing about the signature's truth. */
 int wg_letter_decode(const uint8_t *bytes, size_t len, wg_letter *out, size_t *signed_len,
                      uint8_t signature[WG_SIGNATURE_LEN]);
 
-/* The outside: header, ephemeral key, then the sealed bytes with their tag to the end. */
+/* The outside: header, ephemeral key, then the sealed bytes with their tag to the end. The first
+ * WG_ENVELOPE_HEADER_LEN bytes are what the sealing authenticates besides. Returns the length,
+ * WARP_TOO_BIG (`cap` or WG_ENVELOPE_MAX), WARP_INVALID (no more than a tag is sealed). */
+enum { WG_ENVELOPE_HEADER_LEN = WG_HEADER_LEN + WARP_KEY_LEN };
 int wg_envelope_encode(const warp_key *ephemeral, const uint8_t *sealed, size_t sealed_len,
                        uint8_t *out, size_t cap);
+/* `*sealed` borrows `bytes`. WARP_MALFORMED, WARP_VERSION. Whether the key is a point of the curve
+ * is not checked here. */
 int wg_envelope_decode(const uint8_t *bytes, size_t len, warp_key *ephemeral,
                        const uint8_t **sealed, size_t *sealed_len);
 
@@ -72,7 +89,7 @@ int wg_envelope_decode(const uint8_t *bytes, size_t len, warp_key *ephemeral,
 
 enum { WG_TAG_LEN = 8, WG_CARRY_HEADER_LEN = WG_TAG_LEN + 4 };
 /* Writes the 12-byte header; returns WG_CARRY_HEADER_LEN. `carry` false: a probe, which is the
- * header alone. */
+ * header alone; true: the datagram's bytes follow, at least one. */
 size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], bool carry, const uint8_t tag[WG_TAG_LEN]);
 /* WARP_OK with the tag and payload (NULL, 0 for a probe), WARP_MALFORMED, WARP_VERSION. */
 int wg_carry_open(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN], bool *carry,

@@ -34,6 +34,18 @@ typedef struct wg_field {
   wg_reader value;
 } wg_field;
 bool wg_field_next(wg_reader *reader, wg_field *out);
+/* Values of exactly one size. False, and zeros, when the field has another one. */
+bool wg_field_get_u8(wg_field *field, uint8_t *out);
+bool wg_field_get_u16(wg_field *field, uint16_t *out);
+bool wg_field_get_u64(wg_field *field, uint64_t *out);
+bool wg_field_get_bytes(wg_field *field, void *out, size_t len);
+/* A time or sequence that must fit a positive int64_t. */
+bool wg_field_get_i64(wg_field *field, int64_t *out);
+/* Printable ASCII without spaces, 1 to room - 1 bytes; `out` gets a NUL. */
+bool wg_field_get_text(wg_field *field, char *out, size_t room);
+/* Notes a field type below 64 as seen; false when it was before. For fields that must not repeat:
+ * two readers that took different ones of them would see different packets. */
+bool wg_field_once(uint64_t *seen, uint16_t type);
 void wg_field_bytes(wg_writer *writer, uint16_t type, const void *data, size_t len);
 void wg_field_u8(wg_writer *writer, uint16_t type, uint8_t value);
 void wg_field_u16(wg_writer *writer, uint16_t type, uint16_t value);
@@ -41,5 +53,24 @@ void wg_field_u64(wg_writer *writer, uint16_t type, uint64_t value);
 /* For nested fields: begin returns the position that end patches with the length. */
 size_t wg_field_begin(wg_writer *writer, uint16_t type);
 void wg_field_end(wg_writer *writer, size_t begun);
+/* ---- signatures ------------------------------------------------------------------------------ */
+
+/* ECDSA P-256 as r || s (RFC 7518 section 3.4), in a field that is always the last of its packet
+ * and covers all bytes before it. */
+enum {
+  WG_SIGNATURE_LEN = 64,
+  WG_FIELD_SIGNATURE = 0xffff,
+  WG_SIGNATURE_FIELD_LEN = 4 + WG_SIGNATURE_LEN,
+};
+
+/* Appends the field to `len` encoded bytes. Returns the new length or WARP_TOO_BIG. */
+int wg_signature_attach(uint8_t *bytes, size_t len, size_t cap,
+                        const uint8_t signature[WG_SIGNATURE_LEN]);
+/* Takes the field off the reader's end. False when there is none. `*signed_len` is how many leading
+ * bytes of the reader's data it covers. */
+bool wg_signature_split(wg_reader *reader, size_t *signed_len, uint8_t signature[WG_SIGNATURE_LEN]);
+
+/* How a codec ends: the writer's length, or WARP_TOO_BIG when the room did not suffice. */
+int wg_writer_result(const wg_writer *writer);
 
 #endif

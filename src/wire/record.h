@@ -3,12 +3,12 @@
 #ifndef WG_WIRE_RECORD_H
 #define WG_WIRE_RECORD_H
 
+#include "wire/packet.h"
 #include <warpgate/plugin.h>
 
-/* ECDSA P-256 as r || s (RFC 7518 section 3.4). */
-enum { WG_SIGNATURE_LEN = 64, WG_MACHINE_ID_LEN = 16 };
-/* Limits of a record: more interfaces or hints than anyone needs, and still under WARP_RECORD_MAX.
- */
+enum { WG_MACHINE_ID_LEN = 16 };
+/* Limits of a record: more interfaces or hints than anyone needs. All of them at once stay under
+ * WARP_RECORD_MAX as long as an endpoint's external addresses share one IP. */
 enum { WG_RECORD_ENDPOINTS = 6, WG_RECORD_HINTS = 4, WG_HINT_LEN = 64 };
 
 typedef struct wg_record {
@@ -23,11 +23,13 @@ typedef struct wg_record {
   char relays[WG_RECORD_HINTS][WG_HINT_LEN];
 } wg_record;
 
-/* Encodes all but the signature. Returns the length, or WARP_TOO_BIG or WARP_INVALID (counts over
- * limits). */
+/* Encodes all but the signature. Scopes of addresses are left out: they mean nothing elsewhere.
+ * Returns the length, or WARP_TOO_BIG (for `cap`, or for WARP_RECORD_MAX with the signature), or
+ * WARP_INVALID (counts over limits, an endpoint that decoding would refuse, a hint that is no
+ * "host:port", expiry before issue). */
 int wg_record_encode(const wg_record *record, uint8_t *out, size_t cap);
 /* Appends the signature field to an encoded record of `len` bytes. Returns the new length or
- * WARP_TOO_BIG. */
+ * WARP_TOO_BIG (for `cap`, or for WARP_RECORD_MAX). */
 int wg_record_attach(uint8_t *bytes, size_t len, size_t cap,
                      const uint8_t signature[WG_SIGNATURE_LEN]);
 /* Decodes. `*signed_len` is how many leading bytes the signature covers (the signature field is

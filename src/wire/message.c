@@ -1,0 +1,243 @@
+#include "wire/message.h"
+
+#include <string.h>
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+enum field {
+  FIELD_TYPE = 1,
+  FIELD_SESSION = 2,
+  FIELD_ATTEMPT = 3,
+  FIELD_PLUGIN = 4,
+  FIELD_COMBINATION = 5,
+  FIELD_PLUGIN_TYPE = 6,
+  FIELD_DATA = 7,
+  FIELD_STATUS = 8,
+  FIELD_DETAIL = 9,
+  FIELD_RECORD = 10,
+};
+
+#define BIT(field) (UINT64_C(1) << (field))
+
+/* What a message of each type cannot do without. 0 for types that there are not. */
+static uint64_t required_fields(uint8_t type) {
+  uint64_t always = BIT(FIELD_TYPE) | BIT(FIELD_SESSION);
+  switch (type) {
+  case WG_MESSAGE_OPEN:
+    return always | BIT(FIELD_ATTEMPT) | BIT(FIELD_PLUGIN) | BIT(FIELD_COMBINATION) |
+           BIT(FIELD_RECORD);
+  case WG_MESSAGE_PLUGIN:
+    return always | BIT(FIELD_ATTEMPT) | BIT(FIELD_PLUGIN_TYPE);
+  case WG_MESSAGE_FAIL:
+    return always | BIT(FIELD_ATTEMPT) | BIT(FIELD_STATUS);
+  case WG_MESSAGE_END:
+    return always | BIT(FIELD_STATUS);
+  case WG_MESSAGE_INVITE:
+    return always | BIT(FIELD_RECORD);
+  default:
+    return 0;
+  }
+}
+
+static bool plugin_name_valid(const char *name) {
+  size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+  return len > 0 && len < WG_PLUGIN_NAME_LEN && name[len] == '\0';
+}
+
+static bool has_combination(const wg_message *message) {
+  return message->family != 0;
+}
+
+static bool combination_valid(const wg_message *message) {
+  return (message->family == WARP_IP4 || message->family == WARP_IP6) &&
+         (message->route_type == WARP_NIC_BIND || message->route_type == WARP_EXT_BIND) &&
+         (message->transport == WARP_TCP || message->transport == WARP_UDP) &&
+         message->endpoint_self < WG_RECORD_ENDPOINTS &&
+         message->endpoint_peer < WG_RECORD_ENDPOINTS;
+}
+
+/* Which fields an encoded message gets: those that its type needs, and those that are set. */
+static uint64_t fields_of(const wg_message *message) {
+  uint64_t fields = required_fields(message->type);
+  fields |= message->attempt != 0 ? BIT(FIELD_ATTEMPT) : 0;
+  fields |= message->plugin[0] != '\0' ? BIT(FIELD_PLUGIN) : 0;
+  fields |= has_combination(message) ? BIT(FIELD_COMBINATION) : 0;
+  fields |= message->plugin_type != 0 ? BIT(FIELD_PLUGIN_TYPE) : 0;
+  fields |= message->data_len != 0 ? BIT(FIELD_DATA) : 0;
+  fields |= message->status != 0 ? BIT(FIELD_STATUS) : 0;
+  fields |= message->detail[0] != '\0' ? BIT(FIELD_DETAIL) : 0;
+  fields |= message->record_len != 0 ? BIT(FIELD_RECORD) : 0;
+  return fields;
+}
+
+static int check_message(const wg_message *message, uint64_t fields) {
+  if (required_fields(message->type) == 0 || message->status > 0 || message->status < -UINT16_MAX ||
+      ((fields & BIT(FIELD_PLUGIN)) != 0 && !plugin_name_valid(message->plugin)) ||
+      ((fields & BIT(FIELD_COMBINATION)) != 0 && !combination_valid(message)) ||
+      ((fields & BIT(FIELD_RECORD)) != 0 && message->record_len == 0)) {
+    return WARP_INVALID;
+  }
+  if (message->data_len > WARP_ATTEMPT_MESSAGE_MAX || message->record_len > WARP_RECORD_MAX) {
+    return WARP_TOO_BIG;
+  }
+  return WARP_OK;
+}
+
+int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap) {
+  uint64_t fields = fields_of(message);
+  int status = check_message(message, fields);
+  if (status != WARP_OK) {
+    return status;
+  }
+  wg_writer writer = wg_writer_init(out, cap);
+  wg_packet_begin(&writer, WG_PACKET_MESSAGE);
+  wg_field_u8(&writer, FIELD_TYPE, message->type);
+  wg_field_bytes(&writer, FIELD_SESSION, message->session.bytes, WG_SESSION_LEN);
+  if ((fields & BIT(FIELD_ATTEMPT)) != 0) {
+    wg_field_u16(&writer, FIELD_ATTEMPT, message->attempt);
+  }
+  if ((fields & BIT(FIELD_PLUGIN)) != 0) {
+    wg_field_bytes(&writer, FIELD_PLUGIN, message->plugin, strlen(message->plugin));
+  }
+  if ((fields & BIT(FIELD_COMBINATION)) != 0) {
+    const uint8_t combination[] = {message->family, message->route_type, message->transport,
+                                   message->endpoint_self, message->endpoint_peer};
+    wg_field_bytes(&writer, FIELD_COMBINATION, combination, sizeof combination);
+  }
+  if ((fields & BIT(FIELD_PLUGIN_TYPE)) != 0) {
+    wg_field_u8(&writer, FIELD_PLUGIN_TYPE, message->plugin_type);
+  }
+  if ((fields & BIT(FIELD_DATA)) != 0) {
+    wg_field_bytes(&writer, FIELD_DATA, message->data, message->data_len);
+  }
+  if ((fields & BIT(FIELD_STATUS)) != 0) {
+    wg_field_u16(&writer, FIELD_STATUS, (uint16_t)-message->status);
+  }
+  if ((fields & BIT(FIELD_DETAIL)) != 0) {
+    wg_field_bytes(&writer, FIELD_DETAIL, message->detail,
+                   strnlen(message->detail, WARP_DETAIL_LEN - 1));
+  }
+  if ((fields & BIT(FIELD_RECORD)) != 0) {
+    wg_field_bytes(&writer, FIELD_RECORD, message->record, message->record_len);
+  }
+  return wg_writer_result(&writer);
+}
+
+static bool read_combination(wg_field *field, wg_message *out) {
+  out->family = wg_read_u8(&field->value);
+  out->route_type = wg_read_u8(&field->value);
+  out->transport = wg_read_u8(&field->value);
+  out->endpoint_self = wg_read_u8(&field->value);
+  out->endpoint_peer = wg_read_u8(&field->value);
+  return !field->value.failed && wg_reader_left(&field->value) == 0 && combination_valid(out);
+}
+
+static bool read_status(wg_field *field, int32_t *out) {
+  uint16_t negated;
+  bool good = wg_field_get_u16(field, &negated);
+  *out = -(int32_t)negated;
+  return good;
+}
+
+/* One line of a stranger for a person: control characters do not get through to a terminal. */
+static bool read_detail(wg_field *field, char out[WARP_DETAIL_LEN]) {
+  size_t len = wg_reader_left(&field->value);
+  if (len >= WARP_DETAIL_LEN) {
+    return false;
+  }
+  wg_read_copy(&field->value, out, len);
+  out[len] = '\0';
+  for (size_t i = 0; i < len; i++) {
+    if ((uint8_t)out[i] < 0x20 || out[i] == 0x7f) {
+      out[i] = '?';
+    }
+  }
+  return true;
+}
+
+static bool read_borrowed(wg_field *field, size_t max, const uint8_t **out, size_t *out_len) {
+  *out_len = wg_reader_left(&field->value);
+  *out = wg_read_bytes(&field->value, *out_len);
+  return *out_len <= max;
+}
+
+static bool read_field(wg_field *field, wg_message *out) {
+  switch (field->type) {
+  case FIELD_TYPE:
+    return wg_field_get_u8(field, &out->type);
+  case FIELD_SESSION:
+    return wg_field_get_bytes(field, out->session.bytes, WG_SESSION_LEN);
+  case FIELD_ATTEMPT:
+    return wg_field_get_u16(field, &out->attempt);
+  case FIELD_PLUGIN:
+    return wg_field_get_text(field, out->plugin, sizeof out->plugin) &&
+           plugin_name_valid(out->plugin);
+  case FIELD_COMBINATION:
+    return read_combination(field, out);
+  case FIELD_PLUGIN_TYPE:
+    return wg_field_get_u8(field, &out->plugin_type);
+  case FIELD_DATA:
+    return read_borrowed(field, WARP_ATTEMPT_MESSAGE_MAX, &out->data, &out->data_len);
+  case FIELD_STATUS:
+    return read_status(field, &out->status);
+  case FIELD_DETAIL:
+    return read_detail(field, out->detail);
+  case FIELD_RECORD:
+    return read_borrowed(field, WARP_RECORD_MAX, &out->record, &out->record_len) &&
+           out->record_len > 0;
+  default:
+    return true;
+  }
+}
+
+int wg_message_decode(const uint8_t *bytes, size_t len, wg_message *out) {
+  wg_reader reader = wg_reader_init(bytes, len);
+  wg_field field;
+  uint64_t seen = 0;
+  *out = (wg_message){0};
+  int status = wg_packet_open(&reader, WG_PACKET_MESSAGE);
+  if (status != WARP_OK) {
+    return status;
+  }
+  while (wg_field_next(&reader, &field)) {
+    if (!wg_field_once(&seen, field.type) || !read_field(&field, out)) {
+      return WARP_MALFORMED;
+    }
+  }
+  uint64_t required = required_fields(out->type);
+  if (reader.failed || len > WG_MESSAGE_MAX || required == 0 || (seen & required) != required) {
+    return WARP_MALFORMED;
+  }
+  return WARP_OK;
+}
+
+/* ---- probes and carried datagrams ------------------------------------------------------------ */
+
+size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], bool carry, const uint8_t tag[WG_TAG_LEN]) {
+  wg_writer writer = wg_writer_init(out, WG_CARRY_HEADER_LEN);
+  wg_packet_begin(&writer, carry ? WG_PACKET_CARRY : WG_PACKET_PROBE);
+  wg_write_bytes(&writer, tag, WG_TAG_LEN);
+  return writer.len;
+}
+
+int wg_carry_open(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN], bool *carry,
+                  const uint8_t **payload, size_t *payload_len) {
+  wg_reader reader = wg_reader_init(bytes, len);
+  memset(tag, 0, WG_TAG_LEN);
+  *payload = NULL;
+  *payload_len = 0;
+  *carry = len > WG_CARRY_HEADER_LEN; /* a probe is the header alone, a carried datagram never */
+  int status = wg_packet_open(&reader, *carry ? WG_PACKET_CARRY : WG_PACKET_PROBE);
+  if (status != WARP_OK) {
+    return status;
+  }
+  wg_read_copy(&reader, tag, WG_TAG_LEN);
+  if (reader.failed) {
+    return WARP_MALFORMED;
+  }
+  if (*carry) {
+    *payload_len = wg_reader_left(&reader);
+    *payload = wg_read_bytes(&reader, *payload_len);
+  }
+  return WARP_OK;
+}

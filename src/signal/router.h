@@ -23,9 +23,11 @@ enum {
   WG_SIGNAL_LIFETIME_MS = 120000, /* expiry of what we send: a broker outage, not more */
 };
 
-/* A checked message. `sender` is the key that signed it. */
+/* A checked message. `sender` is the key that signed it; a record in the message is verified and
+ * the sender's own. The router may be closed from within. */
 typedef void (*wg_router_on_message)(void *arg, const warp_key *sender, const wg_message *message);
-/* A broker's subscription is acknowledged, or it went away. */
+/* A broker's subscription is acknowledged, or it went away. `server` is its hint: without
+ * credentials. */
 typedef void (*wg_router_on_state)(void *arg, const char *server, int status);
 
 typedef struct wg_router_counters {
@@ -44,6 +46,7 @@ typedef struct wg_router_options {
 
 /* WARP_INVALID (a broker's text), WARP_NOMEM, WARP_IO. */
 int wg_router_open(const wg_router_options *options, wg_router **out);
+/* NULL is allowed. Nothing of it runs afterwards. */
 void wg_router_close(wg_router *router);
 /* How many brokers are subscribed now. */
 unsigned wg_router_up(const wg_router *router);
@@ -60,6 +63,9 @@ int wg_router_check(wg_router *router, const uint8_t *bytes, size_t len, uint8_t
                     warp_key *sender, wg_message *message);
 void wg_router_counters_get(const wg_router *router, wg_router_counters *out);
 
+/* How a record names a broker: "host:port" in lower case, without credentials. WARP_INVALID,
+ * WARP_TOO_BIG (longer than a hint may be). */
+int wg_broker_hint(const char *server, char out[WG_HINT_LEN]);
 /* The topic of a key: "warp/1/" and 32 hex digits of its hash. */
 void wg_topic(const warp_key *key, char out[WG_TOPIC_LEN]);
 
@@ -71,7 +77,8 @@ void wg_topic(const warp_key *key, char out[WG_TOPIC_LEN]);
  * `loopback_only` is set. Link-local, private and shared addresses: only when proven to be the
  * peer's in our own network: an address inside the prefix of one of our interfaces, and the peer's
  * external address equals ours (same NAT), or neither side has a NAT and the networks are the same.
- * `own` is our record. Nothing else. */
+ * With the same machine id also the addresses of our own interfaces. `loopback_only` set: nothing
+ * but loopback. The port rule holds for all of them. `own` is our record. Nothing else. */
 int wg_may_contact(const wg_record *own, const wg_record *peer, bool loopback_only,
                    const warp_addr *to);
 

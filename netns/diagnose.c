@@ -123,6 +123,8 @@ int ns_explain(const ns_facts *facts, ns_step step, int err, ns_error *error) {
     why = "the kernel is built without such namespaces (CONFIG_USER_NS, CONFIG_PID_NS, "
           "CONFIG_NET_NS)";
   }
-  return ns_fail(error, err, "cannot %s: %s%s%s", describe(step, facts->root), strerror(err),
-                 *why ? ": " : "", why);
+  /* "No space left on device" would only mislead. */
+  const char *what = why == limit ? "" : strerror(err);
+  return ns_fail(error, err, "cannot %s: %s%s%s", describe(step, facts->root), what,
+                 *what && *why ? ": " : "", why);
 }

@@ -72,8 +72,8 @@ int ns_host_open(ns_host *host, const char *name, ns_error *error) {
   if (unshare(CLONE_NEWNET) < 0) {
     int err = errno;
     close(back);
-    return ns_fail(error, err, "%s: cannot make a network namespace: %s%s", name, strerror(err),
-                   err == ENOSPC ? " (user.max_net_namespaces is used up)" : "");
+    return ns_fail(error, err, "%s: cannot make a network namespace: %s", name,
+                   err == ENOSPC ? "user.max_net_namespaces is used up" : strerror(err));
   }
   int result = furnish(host, error);
   ns_visit_end(back);

@@ -386,7 +386,10 @@ void ns_switch_remove_port(ns_switch *sw, int number) {
     return;
   pthread_mutex_lock(&sw->lock);
   port *removed = &sw->ports[number];
-  ns_fd_close(&removed->fd, -1); /* epoll forgets it with its last descriptor */
+  /* Closing is not enough: a program being started may hold a copy for a moment. */
+  if (removed->fd >= 0)
+    epoll_ctl(sw->epoll_fd, EPOLL_CTL_DEL, removed->fd, NULL);
+  ns_fd_close(&removed->fd, -1);
   removed->life++;
   ns_macs_forget(&sw->macs, number);
   pthread_mutex_unlock(&sw->lock);

@@ -33,6 +33,9 @@ int wg_names_register(wg_names *names, const char *name, const uint8_t *record, 
 /* Looks up: the newest record with a good signature that any server returns; waits for the first
  * good answer, not for all. WARP_NOT_FOUND when a server says so and none has it. */
 int wg_names_lookup(wg_names *names, const char *name, wg_names_cb cb, void *arg);
+/* The node's record changed: every name that is kept registered is registered anew with it, now and
+ * at renewals. */
+void wg_names_update(wg_names *names, const uint8_t *record, size_t len);
 int wg_names_delete(wg_names *names, const char *name, wg_names_cb cb, void *arg);
 /* Lower-cases, takes the suffix off, checks: 1 to WARP_NAME_MAX of a-z, 0-9 and inner hyphens.
  * WARP_INVALID. */

@@ -1,0 +1,180 @@
+/* Gates: a node under a name. */
+#include "nickname/names.h"
+#include "node/node.h"
+
+#include "env/loop.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct warp_gate {
+  warp_node *node;
+  bool closing;
+  char name[WARP_NAME_MAX + sizeof WG_NAME_SUFFIX];
+  warp_gate_on_open on_open;
+  void *on_open_arg;
+  bool opened; /* on_open has run */
+  int status;
+  void (*on_close)(void *arg);
+  void *on_close_arg;
+};
+
+/* A connect that waits for its look-up. */
+typedef struct gate_dial {
+  warp_gate *gate;
+  warp_connect_options options;
+  char *plugins;
+  warp_on_connect cb;
+  void *arg;
+} gate_dial;
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void complete(warp_gate *gate, int status) {
+  if (gate->opened)
+    return;
+  gate->opened = true;
+  gate->on_open(gate->on_open_arg, status == WARP_OK ? gate : NULL, status);
+}
+
+static void free_gate(void *arg) {
+  warp_gate *gate = arg;
+  void (*closed)(void *) = gate->on_close;
+  void *closed_arg = gate->on_close_arg;
+  int status = gate->status;
+  complete(gate, status);
+  free(gate);
+  if (closed != NULL)
+    closed(closed_arg);
+}
+
+/* The gate cannot open: its node goes first, then the caller is told. */
+static void fail(warp_gate *gate, int status) {
+  gate->status = status;
+  gate->closing = true;
+  warp_node_close(gate->node, free_gate, gate);
+}
+
+static void on_registered(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)record;
+  (void)len;
+  warp_gate *gate = arg;
+  if (gate->closing)
+    return;
+  if (status == WARP_OK)
+    complete(gate, WARP_OK);
+  else
+    fail(gate, status);
+}
+
+static void on_started(void *arg, warp_node *node, int status) {
+  warp_gate *gate = arg;
+  if (gate->closing)
+    return;
+  if (status != WARP_OK) {
+    complete(gate, status);
+    free(gate);
+    return;
+  }
+  gate->node = node;
+  status = warp_node_register(node, gate->name, on_registered, gate);
+  if (status != WARP_OK)
+    fail(gate, status);
+}
+
+/* Without a name: one that stays the same on this machine. */
+static int machine_name(wg_env *env, const warp_conf *conf, char out[WARP_NAME_MAX + 1]) {
+  uint8_t machine[WG_MACHINE_ID_LEN];
+  int status = wg_machine_id(env, conf->machine_id, machine);
+  if (status == WARP_OK) {
+    char hex[2 * WG_MACHINE_ID_LEN + 1];
+    wg_hex_encode(machine, sizeof machine, hex);
+    snprintf(out, WARP_NAME_MAX + 1, "m-%s", hex);
+  }
+  return status;
+}
+
+int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf, warp_gate_on_open cb,
+                   void *arg, warp_gate **out) {
+  if (loop == NULL || conf == NULL || cb == NULL || out == NULL)
+    return WARP_INVALID;
+  warp_gate *gate = calloc(1, sizeof *gate);
+  if (gate == NULL)
+    return WARP_NOMEM;
+  char plain[WARP_NAME_MAX + 1];
+  int status = name != NULL ? wg_name_normalize(name, plain)
+                            : machine_name(warp_loop_env(loop), conf, plain);
+  warp_conf copy = *conf;
+  if (copy.key_name == NULL)
+    copy.key_name = plain; /* the node copies it */
+  gate->on_open = cb;
+  gate->on_open_arg = arg;
+  if (status == WARP_OK) {
+    snprintf(gate->name, sizeof gate->name, "%s" WG_NAME_SUFFIX, plain);
+    status = warp_node_start(loop, &copy, on_started, gate, &gate->node);
+  }
+  if (status != WARP_OK) {
+    free(gate);
+    return status;
+  }
+  *out = gate;
+  return WARP_OK;
+}
+
+void warp_gate_close(warp_gate *gate, void (*cb)(void *arg), void *arg) {
+  if (gate == NULL || gate->closing)
+    return;
+  gate->closing = true;
+  gate->status = WARP_CANCELED;
+  gate->on_close = cb;
+  gate->on_close_arg = arg;
+  warp_node_close(gate->node, free_gate, gate);
+}
+
+warp_node *warp_gate_node(warp_gate *gate) {
+  return gate != NULL ? gate->node : NULL;
+}
+
+const char *warp_gate_name(const warp_gate *gate) {
+  return gate != NULL ? gate->name : "";
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void on_found(void *arg, int status, const uint8_t *record, size_t len) {
+  gate_dial *dial = arg;
+  dial->options.plugins = dial->plugins;
+  if (status == WARP_OK)
+    status = warp_auto_connect(dial->gate->node, record, len, &dial->options, dial->cb, dial->arg);
+  if (status != WARP_OK) {
+    static const warp_report nothing = {0};
+    dial->cb(dial->arg, NULL, status, &nothing);
+  }
+  free(dial->plugins);
+  free(dial);
+}
+
+int warp_gate_connect(warp_gate *gate, const char *name, const warp_connect_options *options,
+                      warp_on_connect cb, void *arg) {
+  if (gate == NULL || name == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (!gate->opened || gate->closing)
+    return WARP_STATE;
+  gate_dial *dial = calloc(1, sizeof *dial);
+  if (dial == NULL)
+    return WARP_NOMEM;
+  *dial = (gate_dial){.gate = gate, .cb = cb, .arg = arg};
+  int status = WARP_OK;
+  if (options != NULL) {
+    dial->options = *options;
+    if (options->plugins != NULL && (dial->plugins = strdup(options->plugins)) == NULL)
+      status = WARP_NOMEM;
+  }
+  if (status == WARP_OK)
+    status = warp_node_lookup(gate->node, name, on_found, dial);
+  if (status != WARP_OK) {
+    free(dial->plugins);
+    free(dial);
+  }
+  return status;
+}

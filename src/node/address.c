@@ -1,0 +1,103 @@
+/* The node's signed address record. */
+#include "node/internal.h"
+
+#include "base/addr.h"
+#include <stdio.h>
+#include <string.h>
+
+static void fill_endpoint(const warp_node *node, const wg_family *family, warp_endpoint *endpoint) {
+  endpoint->family = (uint8_t)family->family;
+  endpoint->prefix_bits = (uint8_t)family->interface.prefix_bits;
+  endpoint->nic = wg_addr_with_port(&family->interface.addr, node->port);
+  endpoint->external_udp = family->external_udp;
+  endpoint->external_tcp = family->external_tcp;
+  endpoint->udp = family->axes;
+  /* Over TCP only the mapping is seen; that a NAT filters TCP as it filters UDP is likely, not
+   * measured. */
+  endpoint->tcp = family->axes;
+  endpoint->tcp.confidence = family->axes.confidence / 2;
+  bool global = wg_addr_get_scope(&endpoint->nic) == WG_SCOPE_GLOBAL;
+  if (global && endpoint->external_udp.family == 0)
+    endpoint->external_udp = endpoint->nic;
+  if (global && endpoint->external_tcp.family == 0)
+    endpoint->external_tcp = endpoint->nic;
+}
+
+static size_t copy_hints(char out[WG_RECORD_HINTS][WG_HINT_LEN], const char *const *servers) {
+  size_t count = 0;
+  for (size_t i = 0; servers[i] != NULL && count < WG_RECORD_HINTS; i++) {
+    wg_server_name name;
+    if (wg_server_name_parse(servers[i], &name) != WARP_OK)
+      continue;
+    /* Never the credentials: the record is public. */
+    bool v6 = strchr(name.host, ':') != NULL;
+    int len = snprintf(out[count], WG_HINT_LEN, v6 ? "[%s]:%u" : "%s:%u", name.host, name.port);
+    if (len > 0 && len < WG_HINT_LEN)
+      count++;
+  }
+  return count;
+}
+
+int wg_node_issue_record(warp_node *node) {
+  wg_record *record = &node->record;
+  int64_t now = node->env->ops->wall_ms(node->env);
+  record->key = *wg_identity_key(node->identity);
+  memcpy(record->machine, node->machine, sizeof record->machine);
+  /* Grows over restarts too, without being stored: milliseconds, or one more than the last. */
+  uint64_t by_clock = now > 0 ? (uint64_t)now : 1;
+  record->sequence = by_clock > record->sequence ? by_clock : record->sequence + 1;
+  record->issued_ms = now;
+  record->expires_ms = now + (int64_t)WG_RECORD_LIFETIME_S * 1000;
+  memset(record->endpoints, 0, sizeof record->endpoints);
+  record->endpoint_count = 0;
+  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+    if (node->families[i].present)
+      fill_endpoint(node, &node->families[i], &record->endpoints[record->endpoint_count++]);
+  }
+  record->broker_count = copy_hints(record->brokers, node->conf.brokers);
+  record->relay_count = copy_hints(record->relays, node->conf.turn_servers);
+  int len = wg_record_sign(node->identity, record, node->record_bytes, sizeof node->record_bytes);
+  if (len < 0)
+    return len;
+  node->record_len = (size_t)len;
+  wg_connect_set_record(node->connect, record, node->record_bytes, node->record_len);
+  return WARP_OK;
+}
+
+static int new_connect(warp_node *node) {
+  wg_family *v4 = &node->families[0], *v6 = &node->families[1];
+  wg_connect_config config = {.env = node->env,
+                              .identity = node->identity,
+                              .router = node->router,
+                              .mux4 = v4->present ? &v4->mux : NULL,
+                              .mux6 = v6->present ? &v6->mux : NULL,
+                              .loopback_only = node->conf.loopback_only,
+                              .seed = node->conf.seed,
+                              .policy = node->conf.contact_policy,
+                              .policy_arg = node->conf.contact_arg,
+                              .relays = node->relays,
+                              .relay_count = node->relay_count};
+  return wg_connect_new(&config, &node->connect);
+}
+
+static void on_renew(void *arg) {
+  wg_node_renew(arg);
+}
+
+void wg_node_build_address(warp_node *node) {
+  int status = new_connect(node);
+  if (status == WARP_OK)
+    status = wg_node_issue_record(node);
+  if (status != WARP_OK) {
+    wg_node_start_failed(node, status);
+    return;
+  }
+  wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_LIFETIME_S * 500000, on_renew, node);
+  wg_node_step_done(node, WARP_START_BUILD_NODE_ADDRESS, WARP_OK,
+                    "record of %zu bytes, %zu endpoint%s", node->record_len,
+                    node->record.endpoint_count, node->record.endpoint_count == 1 ? "" : "s");
+}
+
+void wg_node_setup_plugins(warp_node *node) {
+  wg_node_step_done(node, WARP_START_SETUP_TRAVERSAL_PLUGINS, WARP_OK, "built-in plugins");
+}

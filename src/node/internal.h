@@ -1,0 +1,133 @@
+/* The node as the files of this room share it. Not for other rooms. */
+#ifndef WG_NODE_INTERNAL_H
+#define WG_NODE_INTERNAL_H
+
+#include "connect/connect.h"
+#include "nickname/names.h"
+#include "node/measure.h"
+#include "node/node.h"
+
+enum {
+  WG_NODE_FAMILIES = 2,
+  WG_NODE_STUN_SERVERS = 4,     /* two are needed to tell a wrong one, more add nothing */
+  WG_NODE_PORT_TURNS = 16,      /* listen ports tried before giving up */
+  WG_RECORD_LIFETIME_S = 86400, /* a record is issued anew at half of this */
+  WG_MAPPING_REFRESH_S =
+      20, /* under the 30 s that common NATs keep UDP mappings (RFC 4787 REQ-5 asks for 120) */
+};
+
+typedef enum wg_node_state { WG_NODE_STARTING, WG_NODE_RUNNING, WG_NODE_CLOSING } wg_node_state;
+
+/* A server's name under look-up. */
+typedef struct wg_lookup {
+  warp_node *node;
+  wg_resolve *resolve;
+  size_t index;
+} wg_lookup;
+
+/* What the node has of one IP family. */
+typedef struct wg_family {
+  warp_node *node;
+  int family;
+  bool present; /* an interface address was found */
+  wg_interface interface;
+  wg_mux mux; /* the shared UDP socket */
+  wg_tcp_listener *listener;
+  wg_measure *measure; /* under way, or NULL */
+  bool measured;
+  warp_nat_axes axes;
+  wg_mapping *udp_mapping, *tcp_mapping;
+  warp_addr external_udp, external_tcp;
+} wg_family;
+
+struct warp_node {
+  wg_env *env;
+  warp_conf conf; /* points into `strings` */
+  wg_list strings;
+  wg_node_state state;
+  warp_node_on_start on_start;
+  void *on_start_arg;
+  void (*on_close)(void *arg);
+  void *on_close_arg;
+
+  size_t step;            /* of the start, in the table of start.c */
+  unsigned steps_pending; /* of those that run together */
+  uint64_t step_begun_us;
+  wg_timer step_timer;
+  wg_timer signal_timer; /* how long start waits for a broker */
+
+  uint8_t machine[WG_MACHINE_ID_LEN];
+  wg_identity *identity;
+  wg_router *router;
+  bool signal_waiting;
+  unsigned signal_failed; /* brokers that failed while the start waits */
+  char signal_detail[96];
+
+  warp_addr stun_servers[WG_NODE_STUN_SERVERS];
+  size_t stun_count;
+  warp_relay relays[WG_RELAYS_MAX];
+  wg_server_name relay_names[WG_RELAYS_MAX];
+  size_t relay_count;
+  wg_lookup lookups[WG_NODE_STUN_SERVERS + WG_RELAYS_MAX];
+  size_t lookup_count, lookups_pending;
+  void (*lookups_done)(warp_node *node);
+  bool stun_unresolved;
+
+  wg_family families[WG_NODE_FAMILIES];
+  uint16_t port;
+  unsigned mappings_pending;
+
+  wg_connect *connect;
+  wg_names *names;
+  wg_record record;
+  uint8_t record_bytes[WARP_RECORD_MAX];
+  size_t record_len;
+  wg_timer renew;
+  wg_timer refresh;
+  char nickname[WARP_NAME_MAX + 1];
+  bool nickname_pending;
+  warp_node_on_pipe on_pipe;
+  warp_node_on_miss on_miss;
+  void *listen_arg;
+};
+
+/* ---- configuration (conf.c) ------------------------------------------------------------------ */
+
+/* Copies the configuration with all its strings into the node. WARP_NOMEM. */
+int wg_node_copy_conf(warp_node *node, const warp_conf *conf);
+void wg_node_free_conf(warp_node *node);
+
+/* ---- start (start.c) ------------------------------------------------------------------------- */
+
+void wg_node_begin_start(warp_node *node);
+/* A start step ended: WARP_OK or what is missing, and a line for a person. */
+void wg_node_step_done(warp_node *node, warp_start_phase phase, int status, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The start cannot go on. */
+void wg_node_start_failed(warp_node *node, int status);
+
+/* ---- steps ----------------------------------------------------------------------------------- */
+
+void wg_node_load_interfaces(warp_node *node);
+void wg_node_load_machine(warp_node *node);
+void wg_node_load_key(warp_node *node);
+void wg_node_measure(warp_node *node);       /* stun.c */
+void wg_node_setup_signal(warp_node *node);  /* signalling.c */
+void wg_node_listen_on_ifs(warp_node *node); /* listen.c */
+void wg_node_build_address(warp_node *node); /* address.c */
+void wg_node_setup_names(warp_node *node);   /* nicknames.c */
+void wg_node_setup_plugins(warp_node *node);
+
+/* Looks up STUN and TURN servers; `done` runs when all answered or were given up. */
+void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node));
+void wg_node_cancel_lookups(warp_node *node);
+/* Maps the listen port on UDP and TCP through the first STUN server of the family. */
+void wg_node_start_mappings(warp_node *node);
+/* Closes all that listen.c and stun.c opened. */
+void wg_node_close_sockets(warp_node *node);
+/* Issues the record anew: the next sequence number, today's addresses. WARP_TOO_BIG, ... */
+int wg_node_issue_record(warp_node *node);
+/* The record changed or grows old: issue it and register it again. */
+void wg_node_renew(warp_node *node);
+
+#endif

@@ -1,0 +1,155 @@
+/* Listening: one port for TCP and UDP on the node's addresses, and its mapping through the NAT. */
+#include "node/internal.h"
+
+#include "base/addr.h"
+#include <stdio.h>
+
+static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
+  warp_node *node = arg;
+  if (node->connect != NULL)
+    wg_connect_on_stream(node->connect, tcp, from);
+  else
+    node->env->ops->tcp_reset(tcp); /* the start is not that far */
+}
+
+static void on_stun(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  wg_family *family = arg;
+  if (family->udp_mapping != NULL)
+    wg_mapping_input(family->udp_mapping, data, len, from);
+}
+
+static void close_port(warp_node *node) {
+  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+    wg_family *family = &node->families[i];
+    wg_mux_close(&family->mux);
+    if (family->listener != NULL)
+      node->env->ops->tcp_listener_close(family->listener);
+    family->listener = NULL;
+  }
+}
+
+/* The same number on TCP and UDP and every family, or nothing. The port is shared (WG_SOCK_REUSE)
+ * only on TCP, where the connection that keeps its mapping leaves from it. */
+static int open_port(warp_node *node, uint16_t port) {
+  int status = WARP_OK;
+  for (size_t i = 0; i < WG_NODE_FAMILIES && status == WARP_OK; i++) {
+    wg_family *family = &node->families[i];
+    if (!family->present)
+      continue;
+    warp_addr local = wg_addr_with_port(&family->interface.addr, port);
+    status =
+        wg_mux_open(&family->mux, node->env, &local, node->conf.reuse_addr ? WG_SOCK_REUSE : 0);
+    if (status == WARP_OK)
+      status = node->env->ops->tcp_listen(node->env, &local, WG_SOCK_REUSE, on_accept, node,
+                                          &family->listener);
+    family->mux.on_stun = on_stun;
+    family->mux.stun_arg = family;
+  }
+  if (status != WARP_OK)
+    close_port(node);
+  return status;
+}
+
+static int choose_port(warp_node *node) {
+  if (node->conf.listen_port != 0) {
+    node->port = node->conf.listen_port;
+    return open_port(node, node->port);
+  }
+  int status = WARP_ADDR_IN_USE;
+  for (unsigned turn = 0; turn < WG_NODE_PORT_TURNS && status == WARP_ADDR_IN_USE; turn++) {
+    node->port = wg_listen_port(node->machine, turn);
+    status = open_port(node, node->port);
+  }
+  return status;
+}
+
+static void listening(warp_node *node) {
+  const wg_family *family = &node->families[node->families[0].present ? 0 : 1];
+  char udp[WARP_ADDR_STRLEN] = "not known", tcp[WARP_ADDR_STRLEN] = "not known";
+  if (family->external_udp.family != 0)
+    warp_addr_format(&family->external_udp, udp);
+  if (family->external_tcp.family != 0)
+    warp_addr_format(&family->external_tcp, tcp);
+  wg_node_step_done(node, WARP_START_LISTEN_ON_IFS, WARP_OK, "port %u, outside UDP %s, TCP %s",
+                    node->port, udp, tcp);
+}
+
+static void mapping_known(warp_node *node) {
+  if (node->mappings_pending > 0 && --node->mappings_pending == 0)
+    listening(node);
+}
+
+/* Later changes mean that the NAT moved us: the record has to say so. */
+static void on_mapping(wg_family *family, warp_addr *known, int status, const warp_addr *external) {
+  warp_node *node = family->node;
+  bool starting = node->mappings_pending > 0;
+  bool changed = status == WARP_OK && !wg_addr_equal(known, external);
+  if (changed)
+    *known = *external;
+  if (starting)
+    mapping_known(node);
+  else if (changed)
+    wg_node_renew(node);
+}
+
+static void on_udp_mapping(void *arg, int status, const warp_addr *external) {
+  wg_family *family = arg;
+  on_mapping(family, &family->external_udp, status, external);
+}
+
+static void on_tcp_mapping(void *arg, int status, const warp_addr *external) {
+  wg_family *family = arg;
+  on_mapping(family, &family->external_tcp, status, external);
+}
+
+static const warp_addr *stun_server(const warp_node *node, int family) {
+  for (size_t i = 0; i < node->stun_count; i++) {
+    if (node->stun_servers[i].family == family)
+      return &node->stun_servers[i];
+  }
+  return NULL;
+}
+
+static void start_mappings(warp_node *node, wg_family *family) {
+  const warp_addr *server = stun_server(node, family->family);
+  if (!family->present || server == NULL)
+    return;
+  warp_addr local = wg_addr_with_port(&family->interface.addr, node->port);
+  node->mappings_pending++;
+  if (wg_mapping_udp(node->env, &family->mux, server, WG_MAPPING_REFRESH_S, on_udp_mapping, family,
+                     &family->udp_mapping) != WARP_OK)
+    node->mappings_pending--;
+  node->mappings_pending++;
+  if (wg_mapping_tcp(node->env, &local, server, WG_MAPPING_REFRESH_S, on_tcp_mapping, family,
+                     &family->tcp_mapping) != WARP_OK)
+    node->mappings_pending--;
+}
+
+void wg_node_listen_on_ifs(warp_node *node) {
+  int status = choose_port(node);
+  if (status != WARP_OK) {
+    wg_logf(&node->env->log, WARP_LOG_ERROR, "cannot listen on port %u: %s", node->port,
+            warp_strerror(status));
+    wg_node_start_failed(node, status);
+    return;
+  }
+  for (size_t i = 0; i < WG_NODE_FAMILIES; i++)
+    start_mappings(node, &node->families[i]);
+  if (node->mappings_pending == 0)
+    listening(node);
+}
+
+void wg_node_close_sockets(warp_node *node) {
+  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+    wg_family *family = &node->families[i];
+    if (family->measure != NULL)
+      wg_measure_cancel(family->measure);
+    if (family->udp_mapping != NULL)
+      wg_mapping_close(family->udp_mapping);
+    if (family->tcp_mapping != NULL)
+      wg_mapping_close(family->tcp_mapping);
+    family->measure = NULL;
+    family->udp_mapping = family->tcp_mapping = NULL;
+  }
+  close_port(node);
+}

@@ -1,0 +1,42 @@
+/*
+ * STUN by a node: measuring the NAT's axes with sockets of its own, and keeping one mapping known
+ * and alive. The protocol is machine/'s; this feeds the machines with the environment's packets and
+ * time.
+ */
+#ifndef WG_NODE_MEASURE_H
+#define WG_NODE_MEASURE_H
+
+#include "env/env.h"
+#include <warpgate/plugin.h>
+
+/* ---- axes ------------------------------------------------------------------------------------ */
+
+typedef struct wg_measure wg_measure;
+/* The measurement ended: WARP_OK with what was found (perhaps in part: see the confidence),
+ * WARP_TIMEOUT when no server answered. The measurement is freed when it returns. */
+typedef void (*wg_measure_cb)(void *arg, int status, const warp_nat_axes *axes);
+/* Starts measuring the UDP axes of the NAT before `local` (port 0) with up to four servers of its
+ * family. */
+int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
+                     wg_measure_cb cb, void *arg, wg_measure **out);
+void wg_measure_cancel(wg_measure *measure);
+
+/* ---- mappings -------------------------------------------------------------------------------- */
+
+typedef struct wg_mapping wg_mapping;
+/* The external address is known for the first time, changed, or (WARP_TIMEOUT, ...) is not to be
+ * had; then it is tried again with the next refresh. */
+typedef void (*wg_mapping_cb)(void *arg, int status, const warp_addr *external);
+struct wg_mux;
+/* Asks a server for the mapping of the shared socket, and again every `refresh_s`. The mux hands
+ * its STUN packets to wg_mapping_input. */
+int wg_mapping_udp(wg_env *env, struct wg_mux *mux, const warp_addr *server, unsigned refresh_s,
+                   wg_mapping_cb cb, void *arg, wg_mapping **out);
+/* Asks over TCP from the listen port, shared with the listener, and keeps the connection open: it
+ * is what keeps the mapping. When it ends it is made again after `refresh_s`. */
+int wg_mapping_tcp(wg_env *env, const warp_addr *local, const warp_addr *server, unsigned refresh_s,
+                   wg_mapping_cb cb, void *arg, wg_mapping **out);
+void wg_mapping_input(wg_mapping *mapping, const uint8_t *data, size_t len, const warp_addr *from);
+void wg_mapping_close(wg_mapping *mapping);
+
+#endif

@@ -1,0 +1,56 @@
+/* Names of a node: the derived one at start, and those the program registers. */
+#include "node/internal.h"
+
+static void on_derived(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)record;
+  (void)len;
+  warp_node *node = arg;
+  if (!node->nickname_pending)
+    return;
+  node->nickname_pending = false;
+  wg_node_step_done(node, WARP_START_SETUP_NICKNAME_SERVICE, status, "%s" WG_NAME_SUFFIX ": %s",
+                    node->nickname, status == WARP_OK ? "registered" : warp_strerror(status));
+}
+
+void wg_node_setup_names(warp_node *node) {
+  wg_names_options options = {.env = node->env,
+                              .identity = node->identity,
+                              .servers = node->conf.name_servers,
+                              .timeout_ms = node->conf.server_timeout_ms};
+  int status = wg_names_open(&options, &node->names);
+  if (status != WARP_OK) {
+    wg_logf(&node->env->log, WARP_LOG_ERROR, "the name servers cannot be used: %s",
+            warp_strerror(status));
+    wg_node_start_failed(node, status);
+    return;
+  }
+  wg_name_derive(wg_identity_key(node->identity), node->nickname);
+  if (node->conf.name_servers[0] == NULL || !node->conf.enable_nickname) {
+    bool off = !node->conf.enable_nickname;
+    wg_node_step_done(node, WARP_START_SETUP_NICKNAME_SERVICE, off ? WARP_OK : WARP_NO_SERVER, "%s",
+                      off ? "no name of its own wanted"
+                          : "no name server configured: reachable by address only");
+    return;
+  }
+  node->nickname_pending = true;
+  status = wg_names_register(node->names, node->nickname, node->record_bytes, node->record_len,
+                             on_derived, node);
+  if (status != WARP_OK)
+    on_derived(node, status, NULL, 0);
+}
+
+int warp_node_register(warp_node *node, const char *name, warp_on_name cb, void *arg) {
+  if (node == NULL || name == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (node->state != WG_NODE_RUNNING)
+    return WARP_STATE;
+  return wg_names_register(node->names, name, node->record_bytes, node->record_len, cb, arg);
+}
+
+int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg) {
+  if (node == NULL || name == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (node->state != WG_NODE_RUNNING)
+    return WARP_STATE;
+  return wg_names_lookup(node->names, name, cb, arg);
+}

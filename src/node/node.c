@@ -1,0 +1,171 @@
+/* The public face of a node, and its end. */
+#include "node/internal.h"
+
+#include "env/loop.h"
+#include <stdlib.h>
+#include <string.h>
+
+int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, void *arg,
+                  warp_node **out) {
+  if (env == NULL || conf == NULL || cb == NULL || out == NULL)
+    return WARP_INVALID;
+  warp_node *node = calloc(1, sizeof *node);
+  if (node == NULL)
+    return WARP_NOMEM;
+  node->env = env;
+  node->on_start = cb;
+  node->on_start_arg = arg;
+  int status = wg_node_copy_conf(node, conf);
+  if (status == WARP_OK && conf->on_log != NULL)
+    env->log = (wg_log){.sink = conf->on_log, .arg = conf->log_arg};
+  if (status == WARP_OK && node->conf.seed == 0)
+    status = env->ops->random(env, &node->conf.seed, sizeof node->conf.seed);
+  if (status != WARP_OK) {
+    wg_node_free_conf(node);
+    free(node);
+    return status;
+  }
+  static const int families[WG_NODE_FAMILIES] = {WARP_IP4, WARP_IP6};
+  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+    node->families[i].node = node;
+    node->families[i].family = families[i];
+  }
+  wg_node_begin_start(node);
+  *out = node;
+  return WARP_OK;
+}
+
+int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_on_start cb, void *arg,
+                    warp_node **out) {
+  return loop == NULL ? WARP_INVALID : wg_node_start(warp_loop_env(loop), conf, cb, arg, out);
+}
+
+wg_env *wg_node_env(const warp_node *node) {
+  return node->env;
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static void free_node(void *arg) {
+  warp_node *node = arg;
+  void (*closed)(void *) = node->on_close;
+  void *closed_arg = node->on_close_arg;
+  if (node->router != NULL)
+    wg_router_close(node->router);
+  wg_node_close_sockets(node);
+  wg_identity_free(node->identity);
+  wg_node_free_conf(node);
+  free(node);
+  if (closed != NULL)
+    closed(closed_arg);
+}
+
+/* The switchboard goes first: its sessions tell their peers through the router. The sockets it
+ * stands on, and all other memory, go when it is gone. */
+static void tear_down(warp_node *node) {
+  node->state = WG_NODE_CLOSING;
+  wg_timer_stop(node->env, &node->step_timer);
+  wg_timer_stop(node->env, &node->signal_timer);
+  wg_timer_stop(node->env, &node->renew);
+  node->signal_waiting = node->nickname_pending = false;
+  wg_node_cancel_lookups(node);
+  if (node->names != NULL)
+    wg_names_close(node->names);
+  node->names = NULL;
+  if (node->connect != NULL) {
+    wg_connect *connect = node->connect;
+    node->connect = NULL;
+    wg_connect_close(connect, free_node, node);
+  } else {
+    wg_timer_start(node->env, &node->step_timer, 0, free_node, node);
+  }
+}
+
+void warp_node_close(warp_node *node, void (*cb)(void *arg), void *arg) {
+  if (node == NULL || node->state == WG_NODE_CLOSING)
+    return;
+  bool starting = node->state == WG_NODE_STARTING;
+  node->on_close = cb;
+  node->on_close_arg = arg;
+  tear_down(node);
+  if (starting)
+    node->on_start(node->on_start_arg, node, WARP_CANCELED);
+}
+
+void wg_node_start_failed(warp_node *node, int status) {
+  if (node->state != WG_NODE_STARTING)
+    return;
+  tear_down(node);
+  node->on_start(node->on_start_arg, NULL, status);
+}
+
+/* ---- questions ------------------------------------------------------------------------------- */
+
+int warp_node_address(const warp_node *node, uint8_t *buf, size_t *len) {
+  if (node == NULL || buf == NULL || len == NULL)
+    return WARP_INVALID;
+  if (node->record_len == 0)
+    return WARP_STATE;
+  if (*len < node->record_len)
+    return WARP_TOO_BIG;
+  memcpy(buf, node->record_bytes, node->record_len);
+  *len = node->record_len;
+  return WARP_OK;
+}
+
+int warp_node_key(const warp_node *node, warp_key *out) {
+  if (node == NULL || out == NULL)
+    return WARP_INVALID;
+  if (node->identity == NULL)
+    return WARP_STATE;
+  *out = *wg_identity_key(node->identity);
+  return WARP_OK;
+}
+
+uint16_t warp_node_port(const warp_node *node) {
+  return node != NULL && node->state == WG_NODE_RUNNING ? node->port : 0;
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void on_pipe(void *arg, warp_pipe *pipe, const warp_report *report) {
+  warp_node *node = arg;
+  node->on_pipe(node->listen_arg, node, pipe, report);
+}
+
+static void on_miss(void *arg, const warp_key *peer, int status, const warp_report *report) {
+  warp_node *node = arg;
+  if (node->on_miss != NULL)
+    node->on_miss(node->listen_arg, node, peer, status, report);
+}
+
+int warp_node_listen(warp_node *node, warp_node_on_pipe pipe_cb, warp_node_on_miss miss_cb,
+                     void *arg) {
+  if (node == NULL)
+    return WARP_INVALID;
+  if (node->state != WG_NODE_RUNNING)
+    return WARP_STATE;
+  node->on_pipe = pipe_cb;
+  node->on_miss = miss_cb;
+  node->listen_arg = arg;
+  wg_connect_listen(node->connect, pipe_cb != NULL ? on_pipe : NULL, on_miss, node);
+  return WARP_OK;
+}
+
+int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
+                      const warp_connect_options *options, warp_on_connect cb, void *arg) {
+  if (node == NULL || record == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (node->state != WG_NODE_RUNNING)
+    return WARP_STATE;
+  return wg_connect_start(node->connect, record, len, options, cb, arg);
+}
+
+void wg_node_renew(warp_node *node) {
+  if (node->state != WG_NODE_RUNNING)
+    return;
+  if (wg_node_issue_record(node) != WARP_OK)
+    return; /* the old record still tells the truth of a moment ago; the next turn tries again */
+  if (node->names != NULL)
+    wg_names_update(node->names, node->record_bytes, node->record_len);
+}

@@ -1,0 +1,79 @@
+/* Signalling: the router over the configured brokers. */
+#include "node/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void finish(warp_node *node, int status) {
+  if (!node->signal_waiting)
+    return;
+  node->signal_waiting = false;
+  wg_timer_stop(node->env, &node->signal_timer);
+  if (status == WARP_OK)
+    wg_node_step_done(node, WARP_START_SETUP_ROUTER_AND_SIGNAL, WARP_OK, "%s", node->signal_detail);
+  else
+    wg_node_step_done(node, WARP_START_SETUP_ROUTER_AND_SIGNAL, status,
+                      "no broker: only peers that can be reached directly (%s)",
+                      node->signal_detail);
+}
+
+static size_t broker_count(const warp_node *node) {
+  size_t count = 0;
+  while (node->conf.brokers[count] != NULL)
+    count++;
+  return count < node->conf.sig_pipe_no ? count : node->conf.sig_pipe_no;
+}
+
+static void on_state(void *arg, const char *server, int status) {
+  warp_node *node = arg;
+  wg_logf(&node->env->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "broker %s: %s",
+          server, status == WARP_OK ? "subscribed" : warp_strerror(status));
+  if (!node->signal_waiting)
+    return;
+  snprintf(node->signal_detail, sizeof node->signal_detail, "broker %.40s: %.40s", server,
+           status == WARP_OK ? "subscribed" : warp_strerror(status));
+  if (status == WARP_OK)
+    finish(node, WARP_OK);
+  else if (++node->signal_failed >= broker_count(node))
+    finish(node, status);
+}
+
+static void on_message(void *arg, const warp_key *sender, const wg_message *message) {
+  warp_node *node = arg;
+  if (node->connect != NULL)
+    wg_connect_on_message(node->connect, sender, message);
+}
+
+static void on_timeout(void *arg) {
+  warp_node *node = arg;
+  finish(node, WARP_TIMEOUT);
+}
+
+void wg_node_setup_signal(warp_node *node) {
+  size_t count = broker_count(node);
+  const char *brokers[WG_ROUTER_BROKERS + 1] = {NULL};
+  for (size_t i = 0; i < count && i < WG_ROUTER_BROKERS; i++)
+    brokers[i] = node->conf.brokers[i];
+  wg_router_options options = {.env = node->env,
+                               .identity = node->identity,
+                               .brokers = brokers,
+                               .on_message = on_message,
+                               .on_state = on_state,
+                               .arg = node};
+  int status = wg_router_open(&options, &node->router);
+  if (status != WARP_OK) {
+    wg_logf(&node->env->log, WARP_LOG_ERROR, "signalling cannot be set up: %s",
+            warp_strerror(status));
+    wg_node_start_failed(node, status);
+    return;
+  }
+  if (count == 0) {
+    wg_node_step_done(node, WARP_START_SETUP_ROUTER_AND_SIGNAL, WARP_NO_SERVER,
+                      "no broker configured: only peers that can be reached directly");
+    return;
+  }
+  node->signal_waiting = true;
+  snprintf(node->signal_detail, sizeof node->signal_detail, "broker %.60s: no answer", brokers[0]);
+  wg_timer_start(node->env, &node->signal_timer, (uint64_t)node->conf.server_timeout_ms * 1000,
+                 on_timeout, node);
+}

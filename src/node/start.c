@@ -1,0 +1,133 @@
+/*
+ * The start of a node: a table of steps. Steps of one row run together; the next row starts when
+ * all have ended. A step that lacks something the node can live without says so in its event and
+ * the start goes on.
+ */
+#include "node/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { STEPS_TOGETHER = 2 };
+typedef struct start_row {
+  void (*begin[STEPS_TOGETHER])(warp_node *node);
+} start_row;
+
+static const start_row rows[] = {
+    {{wg_node_load_interfaces}}, {{wg_node_load_machine}},
+    {{wg_node_load_key}},        {{wg_node_measure, wg_node_setup_signal}},
+    {{wg_node_listen_on_ifs}},   {{wg_node_build_address}},
+    {{wg_node_setup_names}},     {{wg_node_setup_plugins}},
+};
+enum { ROWS = sizeof rows / sizeof rows[0] };
+
+static void on_row(void *arg) {
+  warp_node *node = arg;
+  if (node->step == ROWS) {
+    node->state = WG_NODE_RUNNING;
+    node->on_start(node->on_start_arg, node, WARP_OK);
+    return;
+  }
+  const start_row *row = &rows[node->step++];
+  node->step_begun_us = wg_now_us(node->env);
+  for (size_t i = 0; i < STEPS_TOGETHER; i++)
+    node->steps_pending += row->begin[i] != NULL ? 1 : 0;
+  for (size_t i = 0; i < STEPS_TOGETHER && row->begin[i] != NULL && node->state == WG_NODE_STARTING;
+       i++)
+    row->begin[i](node);
+}
+
+void wg_node_begin_start(warp_node *node) {
+  wg_timer_start(node->env, &node->step_timer, 0, on_row, node);
+}
+
+void wg_node_step_done(warp_node *node, warp_start_phase phase, int status, const char *format,
+                       ...) {
+  if (node->state != WG_NODE_STARTING)
+    return;
+  char detail[256];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(detail, sizeof detail, format, args);
+  va_end(args);
+  warp_start_event event = {.phase = phase,
+                            .elapsed_ms =
+                                (double)(wg_now_us(node->env) - node->step_begun_us) / 1000.0,
+                            .status = status,
+                            .detail = detail};
+  wg_logf(&node->env->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "%s: %s",
+          warp_start_phase_name(phase), detail);
+  if (node->conf.on_start_event != NULL)
+    node->conf.on_start_event(node->conf.start_arg, &event);
+  if (--node->steps_pending == 0)
+    wg_timer_start(node->env, &node->step_timer, 0, on_row, node);
+}
+
+/* ---- the short steps ------------------------------------------------------------------------- */
+
+/* One address of each family: the default one, or loopback when that is all that is wanted. */
+static const wg_interface *pick(const warp_node *node, const wg_interface *all, size_t count,
+                                int family) {
+  for (size_t i = 0; i < count; i++) {
+    const wg_interface *interface = &all[i];
+    if (interface->addr.family == family &&
+        (node->conf.loopback_only ? interface->loopback
+                                  : interface->is_default && !interface->loopback))
+      return interface;
+  }
+  return NULL;
+}
+
+void wg_node_load_interfaces(warp_node *node) {
+  static const int families[WG_NODE_FAMILIES] = {WARP_IP4, WARP_IP6};
+  wg_interface all[WG_INTERFACES_MAX];
+  int count = node->env->ops->interfaces(node->env, all, WG_INTERFACES_MAX);
+  char text[2][WARP_ADDR_STRLEN] = {"", ""};
+  for (size_t i = 0; i < WG_NODE_FAMILIES && count > 0; i++) {
+    wg_family *family = &node->families[i];
+    const wg_interface *found = pick(node, all, (size_t)count, families[i]);
+    if (found == NULL)
+      continue;
+    family->present = true;
+    family->interface = *found;
+    warp_addr_format(&found->addr, text[i]);
+  }
+  if (!node->families[0].present && !node->families[1].present) {
+    wg_node_start_failed(node, count < 0 ? count : WARP_UNREACHABLE);
+    return;
+  }
+  wg_node_step_done(node, WARP_START_LOAD_NETWORK_INTERFACES, WARP_OK, "%s%s%s", text[0],
+                    text[0][0] != '\0' && text[1][0] != '\0' ? " and " : "", text[1]);
+}
+
+void wg_node_load_machine(warp_node *node) {
+  int status = wg_machine_id(node->env, node->conf.machine_id, node->machine);
+  if (status != WARP_OK) {
+    /* Without hardware identifiers the id is random: stable enough for everything but the listen
+     * port. */
+    status = node->env->ops->random(node->env, node->machine, sizeof node->machine);
+    if (status != WARP_OK) {
+      wg_node_start_failed(node, status);
+      return;
+    }
+    wg_node_step_done(node, WARP_START_LOAD_MACHINE_IDENTITY, WARP_NOT_FOUND,
+                      "no hardware identifiers: a random machine id, the listen port will change");
+    return;
+  }
+  char hex[2 * WG_MACHINE_ID_LEN + 1];
+  wg_hex_encode(node->machine, sizeof node->machine, hex);
+  wg_node_step_done(node, WARP_START_LOAD_MACHINE_IDENTITY, WARP_OK, "machine %s", hex);
+}
+
+void wg_node_load_key(warp_node *node) {
+  const char *name = node->conf.key_name != NULL ? node->conf.key_name : "default";
+  int status = wg_identity_load(node->env, node->conf.data_dir, name, &node->identity);
+  if (status != WARP_OK) {
+    wg_logf(&node->env->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded: %s", name,
+            warp_strerror(status));
+    wg_node_start_failed(node, status);
+    return;
+  }
+  wg_node_step_done(node, WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH, WARP_OK, "key \"%s\"", name);
+}

@@ -26,7 +26,6 @@ enum {
 typedef struct punch {
   warp_path *path;
   unsigned probes;
-  warp_addr to;
 } punch;
 
 static const warp_addr *target(const warp_combo *combo) {

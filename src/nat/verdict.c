@@ -1,0 +1,56 @@
+#include "nat/verdict.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Short names of RFC 4787's behaviours for the report. */
+static const char *dependence(uint8_t value) {
+  static const char *const names[] = {"?", "endpoint-independent", "address-dependent",
+                                      "address- and port-dependent"};
+  return value < sizeof names / sizeof names[0] ? names[value] : names[0];
+}
+
+static bool is(uint8_t value, warp_nat_dependence what) {
+  return value == (uint8_t)what;
+}
+
+/* Mapping as it counts here: an address that is not translated is the same for every destination.
+ */
+static uint8_t mapping_of(const warp_nat_axes *axes) {
+  return axes->translation == WARP_TRANSLATION_NONE ? (uint8_t)WARP_NAT_ENDPOINT_INDEPENDENT
+                                                    : axes->mapping;
+}
+
+wg_verdict wg_nat_reachable(const warp_nat_axes *axes, const char *who, char *why, size_t room) {
+  uint8_t mapping = mapping_of(axes), filtering = axes->filtering;
+  if (mapping > WARP_NAT_ENDPOINT_INDEPENDENT) {
+    snprintf(why, room, "%s cannot be dialled: %s mapping has no address for strangers", who,
+             dependence(mapping));
+    return WG_VERDICT_NO;
+  }
+  if (filtering > WARP_NAT_ENDPOINT_INDEPENDENT) {
+    snprintf(why, room, "%s cannot be dialled: %s filtering drops strangers", who,
+             dependence(filtering));
+    return WG_VERDICT_NO;
+  }
+  bool known =
+      is(mapping, WARP_NAT_ENDPOINT_INDEPENDENT) && is(filtering, WARP_NAT_ENDPOINT_INDEPENDENT);
+  return known ? WG_VERDICT_YES : WG_VERDICT_MAYBE;
+}
+
+wg_verdict wg_nat_punchable(const warp_nat_axes *self, const warp_nat_axes *peer, char *why,
+                            size_t room) {
+  uint8_t self_map = mapping_of(self), peer_map = mapping_of(peer);
+  const uint8_t ei = WARP_NAT_ENDPOINT_INDEPENDENT, ad = WARP_NAT_ADDRESS_DEPENDENT;
+  if (self->filtering == ei || peer->filtering == ei || (self_map == ei && peer_map == ei) ||
+      (self_map == ei && self->filtering == ad) || (peer_map == ei && peer->filtering == ad))
+    return WG_VERDICT_YES;
+  if (self_map == 0 || self->filtering == 0 || peer_map == 0 || peer->filtering == 0)
+    return WG_VERDICT_MAYBE;
+  snprintf(
+      why, room,
+      "ports would have to be guessed: %s/%s filtering here, %s/%s at the peer (mapping/filtering)",
+      dependence(self_map), dependence(self->filtering), dependence(peer_map),
+      dependence(peer->filtering));
+  return WG_VERDICT_NO;
+}

@@ -1,0 +1,54 @@
+#include "natsim/commands.h"
+#include "natsim/fail.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+  const char *name;
+  int (*run)(int argc, char **argv);
+  const char *help;
+} commands[] = {
+    {"profiles", sim_cmd_profiles, "list the NAT profiles and their axes"},
+    {"run", sim_cmd_run, "trials of one ordered pair"},
+    {"matrix", sim_cmd_matrix, "trials of all ordered pairs, and a table"},
+};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void help(void) {
+  fputs("natsim: a laboratory of NATs. Two programs behind two NATs of this machine's kernel try "
+        "to\nconnect, with real STUN, TURN, MQTT and name servers, without touching the "
+        "internet.\n\nnatsim COMMAND [options]\n",
+        stdout);
+  for (size_t i = 0; i < COMMANDS; i++)
+    printf("  %-10s %s\n", commands[i].name, commands[i].help);
+  fputs("natsim COMMAND --help tells more; natsim --version\n\n"
+        "Examples:\n"
+        "  natsim matrix                                    the 25 pairs of five NATs\n"
+        "  natsim run --a port-restricted --b symmetric     one pair\n"
+        "  natsim profiles                                  what NATs there are\n\n"
+        "Exit status: 0 all trials came to an end, 1 a check failed or a trial was an error,\n"
+        "2 usage, 3 the laboratory could not be built, 128 + N ended by signal N.\n",
+        stdout);
+}
+
+int main(int argc, char **argv) {
+  const char *name = argc > 1 ? argv[1] : "";
+  if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+    help();
+    return SIM_EXIT_OK;
+  }
+  if (!strcmp(name, "--version")) {
+    puts("natsim " WARPGATE_VERSION);
+    return SIM_EXIT_OK;
+  }
+  for (size_t i = 0; i < COMMANDS; i++)
+    if (!strcmp(name, commands[i].name))
+      return commands[i].run(argc - 2, argv + 2);
+  if (*name)
+    fprintf(stderr, "natsim: unknown command '%s': see natsim --help\n", name);
+  else
+    fputs("natsim: which command? profiles, run or matrix: see natsim --help\n", stderr);
+  return SIM_EXIT_USAGE;
+}

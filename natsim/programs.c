@@ -1,0 +1,74 @@
+#include "natsim/programs.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Joins into `out`; false when it does not fit or nobody can run the result. */
+static bool executable(char out[PATH_MAX], const char *folder, const char *inside,
+                       const char *name) {
+  int len = snprintf(out, PATH_MAX, "%s%s/%s", folder, inside, name);
+  return len > 0 && len < PATH_MAX && access(out, X_OK) == 0;
+}
+
+static bool in_search_path(char out[PATH_MAX], const char *name) {
+  const char *path = getenv("PATH");
+  char *copy = strdup(path ? path : ""), *rest = copy;
+  bool found = false;
+  for (char *folder; copy && !found && (folder = strsep(&rest, ":"));)
+    found = *folder && executable(out, folder, "", name);
+  free(copy);
+  return found || executable(out, "/usr/sbin", "", name) || executable(out, "/usr/bin", "", name);
+}
+
+/* A package unpacked into `root`: the program, and the libraries that came with it. */
+static bool in_unpacked(const char *root, const char *name, char out[PATH_MAX],
+                        sim_programs *programs) {
+  if (!*root ||
+      (!executable(out, root, "/usr/sbin", name) && !executable(out, root, "/usr/bin", name)))
+    return false;
+  snprintf(programs->libraries, sizeof programs->libraries,
+           "LD_LIBRARY_PATH=%.*s/usr/lib/" NATSIM_MULTIARCH, PATH_MAX - 64, root);
+  return true;
+}
+
+static int find_server(const char *name, const char *package, const char *beside,
+                       char out[PATH_MAX], sim_programs *programs, ns_error *error) {
+  const char *named = getenv("NATSIM_FIXTURES");
+  if ((named && in_unpacked(named, name, out, programs)) ||
+      in_unpacked(beside, name, out, programs) || in_search_path(out, name))
+    return 0;
+  return sim_fail(error, -1,
+                  "%s is not installed: run ci/setup, or install the Debian package %s, or name a "
+                  "folder it is unpacked in with NATSIM_FIXTURES",
+                  name, package);
+}
+
+static int find_own(const char *folder, const char *name, char out[PATH_MAX], ns_error *error) {
+  if (executable(out, folder, "", name))
+    return 0;
+  return sim_fail(error, -1, "%s is missing beside natsim: build it with ci/build", name);
+}
+
+int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *error) {
+  *out = (sim_programs){.libraries = ""};
+  char self[PATH_MAX], beside[PATH_MAX] = "";
+  ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+  if (len < 0)
+    return sim_fail(error, -1, "cannot read /proc/self/exe: is /proc mounted?");
+  self[len] = 0;
+  const char *folder = dirname(self);
+  snprintf(beside, sizeof beside, "%.*s/../fixtures", PATH_MAX - 16, folder);
+  int status = 0;
+  if ((options->without & (SIM_STUN | SIM_TURN)) != (SIM_STUN | SIM_TURN))
+    status = find_server("turnserver", "coturn", beside, out->coturn, out, error);
+  if (!status && !(options->without & SIM_BROKER))
+    status = find_server("mosquitto", "mosquitto", beside, out->broker, out, error);
+  if (!status && !(options->without & SIM_NAMES))
+    status = find_own(folder, "warpgate-names", out->names, error);
+  if (!status && !options->endpoint)
+    status = find_own(folder, "warpgate-endpoint", out->endpoint, error);
+  return status;
+}

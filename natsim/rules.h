@@ -1,0 +1,55 @@
+/*
+ * From a NAT's axes to nftables.
+ *
+ * The text form of nftables cannot hand a computed port to `snat` (numgen and jhash yield numbers
+ * in host byte order, which nft 1.0 does not turn around), and a map of all 64512 ports costs 0.2 s
+ * and 50 MB a NAT. So the text leaves one chain, `allocate`, empty, and sim_rules_load fills it
+ * with rules made of kernel expressions.
+ */
+#ifndef NATSIM_RULES_H
+#define NATSIM_RULES_H
+
+#include "natsim/profile.h"
+
+/* Interface names of every router. */
+#define SIM_WAN "wan0"
+#define SIM_LAN "lan0"
+/* Names that the text and the computed rules share. */
+#define SIM_NFT_TABLE    "nat"
+#define SIM_NFT_ALLOCATE "allocate"
+#define SIM_NFT_USED     "used"
+#define SIM_NFT_STEPS    "steps"
+
+/* Entries of each mapping set. nft sizes a set once: a full one degrades silently, and probing with
+ * hundreds of sockets fills thousands; 65535 entries cost 18 MB a NAT. */
+enum { SIM_SET_SIZE = 16384 };
+/* Seeded draws before a flow whose every draw is taken gets a port from the kernel's own random. */
+enum { SIM_RANDOM_DRAWS = 4 };
+/* Sequential NATs with a step over 1 start again after this many ports: their ports stand in a map.
+ */
+enum { SIM_STEPS_MAX = 2048 };
+
+/* The nftables text of a NAT whose external address is `wan_ip` (dotted). `seed` decides where a
+ * sequence starts. Allocated; NULL when out of memory. */
+char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed);
+
+/* How ports are drawn, for the computed rules. */
+typedef struct sim_draw {
+  bool sequential;
+  uint16_t first; /* lowest port drawn */
+  uint32_t count; /* of different ports */
+  bool steps;     /* the number is looked up in the map `steps` */
+  uint32_t seeds[SIM_RANDOM_DRAWS];
+} sim_draw;
+sim_draw sim_draw_of(const sim_nat *nat, uint64_t seed);
+
+/* Loads the text and the computed rules into the router. 0, or a negative errno with the line. */
+int sim_rules_load(const ns_host *router, const sim_nat *nat, const char *wan_ip, uint64_t seed,
+                   ns_error *error);
+
+/* Appends the computed rules to the chain `allocate`, whose table is loaded already. 0, or a
+ * negative errno with the line. */
+int sim_draw_load(const ns_host *router, const sim_nat *nat, const char *wan_ip,
+                  const sim_draw *draw, ns_error *error);
+
+#endif

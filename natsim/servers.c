@@ -1,0 +1,172 @@
+#include "natsim/servers.h"
+
+#include "natsim/await.h"
+#include "natsim/conf_templates.h"
+#include "natsim/files.h"
+#include "natsim/world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A server that has not answered by then will not: coturn takes 50 ms, a loaded machine seconds. */
+enum { START_LIMIT_MS = 15000, TRY_MS = 200, PAUSE_MS = 5, STOP_GRACE_MS = 200 };
+enum { STUN_PORT = 3478, STUN_OTHER_PORT = 3479, MQTT_PORT = 1883, NAMES_PORT = 4370 };
+
+#define TURN_USER     "natsim"
+#define TURN_PASSWORD "laboratory"
+
+/* ---- configuration files --------------------------------------------------------------------- */
+
+/* Writes a template, with what stands in braces filled in. */
+static int write_conf(const char *path, const char *text, const char *folder, ns_error *error) {
+  const struct {
+    const char *key, *value;
+  } fills[] = {{"{server_1}", SIM_SERVER_1},
+               {"{server_2}", SIM_SERVER_2},
+               {"{user}", TURN_USER},
+               {"{password}", TURN_PASSWORD},
+               {"{folder}", folder}};
+  FILE *out = fopen(path, "we");
+  if (!out)
+    return sim_fail(error, -errno, "cannot write %s: %s", path, strerror(errno));
+  while (*text) {
+    size_t i = 0;
+    while (i < 5 && strncmp(text, fills[i].key, strlen(fills[i].key)) != 0)
+      i++;
+    fputs(i < 5 ? fills[i].value : (char[]){*text, 0}, out);
+    text += i < 5 ? strlen(fills[i].key) : 1;
+  }
+  return fclose(out) ? sim_fail(error, -EIO, "cannot write %s", path) : 0;
+}
+
+/* ---- starting -------------------------------------------------------------------------------- */
+
+/* What start_one needs of everything. */
+typedef struct starter {
+  sim_servers *servers;
+  const ns_host *site;
+  const sim_programs *programs;
+  const char *folder;
+  ns_error *error;
+} starter;
+
+static int start_one(const starter *s, const char *name, const char *const *argv,
+                     bool pipe_stdout) {
+  sim_server *server = &s->servers->all[s->servers->count];
+  *server = (sim_server){.name = name};
+  snprintf(server->log_path, sizeof server->log_path, "%s/%s.log", s->folder, name);
+  int log_fd = sim_open_log(server->log_path);
+  if (log_fd < 0)
+    return sim_fail(s->error, log_fd, "cannot write %s", server->log_path);
+  const char *envp[] = {*s->programs->libraries ? s->programs->libraries : NULL, NULL};
+  ns_spawn_options options = {
+      .host = s->site, .argv = argv, .envp = envp, .pipe_stdout = pipe_stdout, .log_fd = log_fd};
+  int status = ns_spawn(&server->process, &options, s->error);
+  close(log_fd);
+  s->servers->count += !status;
+  return status;
+}
+
+static int start_coturn(const starter *s) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/turnserver.conf", s->folder);
+  int status = write_conf(path, sim_turnserver_conf, s->folder, s->error);
+  const char *argv[] = {s->programs->coturn, "-c", path, NULL};
+  return status ? status : start_one(s, "turnserver", argv, false);
+}
+
+static int start_broker(const starter *s) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/mosquitto.conf", s->folder);
+  int status = write_conf(path, sim_mosquitto_conf, s->folder, s->error);
+  const char *argv[] = {s->programs->broker, "-c", path, NULL};
+  return status ? status : start_one(s, "mosquitto", argv, false);
+}
+
+static int start_names(const starter *s) {
+  char store[PATH_MAX], listen[64];
+  snprintf(store, sizeof store, "%s/names.db", s->folder);
+  snprintf(listen, sizeof listen, SIM_SERVER_1 ":%d", NAMES_PORT);
+  const char *argv[] = {s->programs->names, "--listen", listen, "--store", store, NULL};
+  return start_one(s, "warpgate-names", argv, true);
+}
+
+/* ---- awaiting -------------------------------------------------------------------------------- */
+
+static bool answers(const sim_server *server, const ns_host *site) {
+  if (!strcmp(server->name, "turnserver"))
+    return sim_answers_stun(site, SIM_SERVER_1, STUN_PORT, TRY_MS) &&
+           sim_answers_stun(site, SIM_SERVER_2, STUN_OTHER_PORT, TRY_MS);
+  if (!strcmp(server->name, "mosquitto"))
+    return sim_answers_mqtt(site, SIM_SERVER_1, MQTT_PORT, TRY_MS);
+  return sim_answers_ready(server->process.stdout_fd, TRY_MS);
+}
+
+static long now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int await_one(const sim_server *server, const ns_host *site, ns_error *error) {
+  long limit = now_ms() + START_LIMIT_MS;
+  while (!answers(server, site)) {
+    bool ended = ns_ended(&server->process);
+    if (ended || now_ms() > limit) {
+      char tail[512], line[256];
+      sim_last_line(sim_file_tail(server->log_path, tail, sizeof tail), line, sizeof line);
+      return sim_fail(error, -ETIMEDOUT, "%s %s: %s", server->name,
+                      ended ? "ended before it answered" : "does not answer",
+                      *line ? line : "it wrote nothing");
+    }
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+  }
+  return 0;
+}
+
+static void tell_where(sim_servers *servers, unsigned without) {
+  if (!(without & SIM_STUN))
+    snprintf(servers->stun, sizeof servers->stun, SIM_SERVER_1 ":%d", STUN_PORT);
+  if (!(without & SIM_TURN))
+    snprintf(servers->turn, sizeof servers->turn,
+             TURN_USER ":" TURN_PASSWORD "@" SIM_SERVER_1 ":%d", STUN_PORT);
+  if (!(without & SIM_BROKER))
+    snprintf(servers->brokers, sizeof servers->brokers, SIM_SERVER_1 ":%d", MQTT_PORT);
+  if (!(without & SIM_NAMES))
+    snprintf(servers->names, sizeof servers->names, SIM_SERVER_1 ":%d", NAMES_PORT);
+}
+
+int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_options *options,
+                      const sim_programs *programs, const char *folder, ns_error *error) {
+  *servers = (sim_servers){.count = 0};
+  starter s = {servers, site, programs, folder, error};
+  unsigned coturn = SIM_STUN | SIM_TURN;
+  int status = 0;
+  if ((options->without & coturn) != coturn)
+    status = start_coturn(&s);
+  if (!status && !(options->without & SIM_BROKER))
+    status = start_broker(&s);
+  if (!status && !(options->without & SIM_NAMES))
+    status = start_names(&s);
+  for (size_t i = 0; !status && i < servers->count; i++)
+    status = await_one(&servers->all[i], site, error);
+  if (!status)
+    tell_where(servers, options->without);
+  return status;
+}
+
+const sim_server *sim_servers_ended(const sim_servers *servers) {
+  for (size_t i = 0; i < servers->count; i++)
+    if (ns_ended(&servers->all[i].process))
+      return &servers->all[i];
+  return NULL;
+}
+
+void sim_servers_stop(sim_servers *servers) {
+  for (size_t i = 0; i < servers->count; i++)
+    ns_stop(&servers->all[i].process, STOP_GRACE_MS);
+  servers->count = 0;
+}

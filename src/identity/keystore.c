@@ -39,55 +39,43 @@ static int keystore_encode(const wg_identity *identity, uint8_t *out, size_t cap
   return status;
 }
 
-/* The stored parts; `seen` has a bit for each field. */
 typedef struct stored_key {
   uint8_t algorithm;
   uint8_t scalar[WG_SCALAR_LEN];
   warp_key key;
-  unsigned seen;
 } stored_key;
 
-/* False when the field came before or has another size than its type. */
-static bool take_field(stored_key *stored, wg_field *field) {
+static bool read_field(stored_key *stored, wg_field *field) {
   switch (field->type) {
   case FIELD_ALGORITHM:
-    stored->algorithm = wg_read_u8(&field->value);
-    break;
+    return wg_field_get_u8(field, &stored->algorithm);
   case FIELD_SCALAR:
-    wg_read_copy(&field->value, stored->scalar, sizeof stored->scalar);
-    break;
+    return wg_field_get_bytes(field, stored->scalar, sizeof stored->scalar);
   case FIELD_PUBLIC:
-    wg_read_copy(&field->value, stored->key.bytes, sizeof stored->key.bytes);
-    break;
+    return wg_field_get_bytes(field, stored->key.bytes, sizeof stored->key.bytes);
   default: /* of a later version */
     return true;
   }
-  unsigned bit = 1u << field->type;
-  bool fresh = (stored->seen & bit) == 0;
-  stored->seen |= bit;
-  return fresh && !field->value.failed && wg_reader_left(&field->value) == 0;
 }
 
 static int keystore_parse(const uint8_t *bytes, size_t len, stored_key *stored) {
+  static const uint64_t required = 1u << FIELD_ALGORITHM | 1u << FIELD_SCALAR | 1u << FIELD_PUBLIC;
   wg_reader reader = wg_reader_init(bytes, len);
+  wg_field field;
+  uint64_t seen = 0;
   int status = wg_packet_open(&reader, WG_PACKET_KEYSTORE);
   if (status != WARP_OK) {
     return status;
   }
-  wg_field field;
   while (wg_field_next(&reader, &field)) {
-    if (!take_field(stored, &field)) {
+    if (!wg_field_once(&seen, field.type) || !read_field(stored, &field)) {
       return WARP_MALFORMED;
     }
+    if (field.type == FIELD_ALGORITHM && stored->algorithm != ALGORITHM_P256) {
+      return WARP_VERSION; /* the other fields have the sizes of another algorithm */
+    }
   }
-  if (reader.failed || (stored->seen & 1u << FIELD_ALGORITHM) == 0) {
-    return WARP_MALFORMED;
-  }
-  if (stored->algorithm != ALGORITHM_P256) {
-    return WARP_VERSION;
-  }
-  unsigned all = 1u << FIELD_ALGORITHM | 1u << FIELD_SCALAR | 1u << FIELD_PUBLIC;
-  return stored->seen == all ? WARP_OK : WARP_MALFORMED;
+  return reader.failed || (seen & required) != required ? WARP_MALFORMED : WARP_OK;
 }
 
 static int keystore_decode(const uint8_t *bytes, size_t len, wg_identity **out) {

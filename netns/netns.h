@@ -58,7 +58,7 @@ typedef struct ns_host {
 /* Makes a namespace with loopback up; restores the calling thread's own namespace. Its settings do
  * not depend on the host's: no forwarding, no reverse path filter. IPv6 makes no noise of its own:
  * duplicate address detection, router solicitation and link-local addresses are off (so that
- * addresses are usable at once and packet counts mean something); who wants link-local addresses
+ * addresses are usable soon and packet counts mean something); who wants link-local addresses
  * sets ipv6/conf/default/addr_gen_mode to 0 before adding links. */
 int ns_host_open(ns_host *host, const char *name, ns_error *error);
 /* Frees it: when its last process has ended and its last socket is closed (a switch port is one)
@@ -106,6 +106,10 @@ int ns_commit(ns_batch *batch, ns_error *error);
  * the first end usable a little later; what is sent through it before is lost. -ETIMEDOUT if it is
  * not up after timeout_ms. */
 int ns_link_wait(const ns_host *host, int index, unsigned timeout_ms, ns_error *error);
+
+/* Waits until the host takes packets to this address of its own (without a prefix). An IPv4 address
+ * does at once, an IPv6 address a moment after ns_commit, and it loses what comes before. */
+int ns_address_wait(const ns_host *host, const char *ip, unsigned timeout_ms, ns_error *error);
 
 /* Loads nftables text into the host (one transaction). -EOPNOTSUPP if the kernel has no nftables,
  * -EINVAL if it refuses the rules. */

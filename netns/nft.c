@@ -8,7 +8,9 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,24 +65,47 @@ static int probe(const ns_host *host, ns_error *error) {
   return 0;
 }
 
-/* libnftables' own words go over several lines, with the rule and an underline. */
-static int fail_with_first_line(const ns_host *host, const char *text, ns_error *error) {
+/* libnftables' own words go over several lines: "FILE:LINE:COLUMN: Error: ...", the rule, an
+ * underline. The first two become one, without the file. */
+static int fail_with_its_words(const ns_host *host, const char *file, const char *text,
+                               ns_error *error) {
   if (!text || !*text)
     text = "no reason given";
-  return ns_fail(error, EINVAL, "%s: nftables rules refused: %.*s", host->name,
-                 (int)strcspn(text, "\n"), text);
+  if (strncmp(text, file, strlen(file)) == 0)
+    text += strlen(file) + strspn(text + strlen(file), ":");
+  const char *rule = text + strcspn(text, "\n");
+  int what_len = (int)(rule - text);
+  rule += strspn(rule, "\n \t");
+  return ns_fail(error, EINVAL, "%s: nftables rules refused: %.*s%s%.*s", host->name, what_len,
+                 text, *rule ? ": " : "", (int)strcspn(rule, "\n"), rule);
 }
 
-static int load(const ns_host *host, const char *rules, ns_error *error) {
+static int run_file(const ns_host *host, const char *file, ns_error *error) {
   struct nft_ctx *context = nft_ctx_new(NFT_CTX_DEFAULT);
   if (!context)
     return ns_fail(error, ENOMEM, "%s: no memory for libnftables", host->name);
   int result = 0;
   nft_ctx_buffer_error(context);
   nft_ctx_buffer_output(context);
-  if (nft_run_cmd_from_buffer(context, rules) != 0)
-    result = fail_with_first_line(host, nft_ctx_get_error_buffer(context), error);
+  if (nft_run_cmd_from_filename(context, file) != 0)
+    result = fail_with_its_words(host, file, nft_ctx_get_error_buffer(context), error);
   nft_ctx_free(context);
+  return result;
+}
+
+/* Through a file in memory: of a buffer libnftables says neither line number nor the right line. */
+static int load(const ns_host *host, const char *rules, ns_error *error) {
+  char file[40];
+  size_t len = strlen(rules);
+  int fd = ns_fd_high(memfd_create("rules", MFD_CLOEXEC));
+  if (fd < 0 || write(fd, rules, len) != (ssize_t)len) {
+    int err = fd < 0 ? -fd : EIO;
+    ns_fd_close(&fd, -1);
+    return ns_fail(error, err, "%s: no memory for %zu bytes of rules", host->name, len);
+  }
+  snprintf(file, sizeof file, "/proc/self/fd/%d", fd);
+  int result = run_file(host, file, error);
+  close(fd);
   return result;
 }
 

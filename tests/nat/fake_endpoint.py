@@ -1,0 +1,168 @@
+"""A peer for natsim that needs nothing of ours: plain UDP hole punching with one socket.
+
+It asks the STUN server for its outside address, tells it, and sends to the other's until something
+comes back; it answers to wherever a packet came from. So what it reaches is what two NATs alone
+allow. `--misbehave HOW` makes it a bad peer instead, on the side named by `--side`.
+"""
+
+import argparse
+import json
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+STEP_S = 0.03
+MAGIC = 0x2112A442
+SESSION = os.environ["NATSIM_SESSION"].encode()
+ROLE = os.environ["NATSIM_ROLE"]
+
+
+def say(**event):
+    print(json.dumps(event), flush=True)
+
+
+def parse(text):
+    ip, port = text.rsplit(":", 1)
+    return ip, int(port)
+
+
+def own_ip(towards):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(towards)
+        return probe.getsockname()[0]
+
+
+def mapped_address(sock, server, tries=20):
+    """The XOR-MAPPED-ADDRESS of a binding response (RFC 8489 14.2)."""
+    transaction = os.urandom(12)
+    request = struct.pack("!HHI", 1, 0, MAGIC) + transaction
+    for _ in range(tries):
+        sock.sendto(request, server)
+        if not select.select([sock], [], [], 0.25)[0]:
+            continue
+        data = sock.recv(2048)
+        if data[8:20] != transaction:
+            continue
+        at = 20
+        while at + 4 <= len(data):
+            kind, length = struct.unpack_from("!HH", data, at)
+            if kind == 0x0020:
+                port, ip = struct.unpack_from("!HI", data, at + 6)
+                address = socket.inet_ntoa(struct.pack("!I", ip ^ MAGIC))
+                return f"{address}:{port ^ (MAGIC >> 16)}"
+            at += 4 + (length + 3) // 4 * 4
+    raise SystemExit("no answer from the STUN server")
+
+
+class Peer:
+    def __init__(self, give_up_s):
+        self.give_up_s = give_up_s
+        server = parse(os.environ["NATSIM_STUN"])
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        port = 20000 + int(os.environ["NATSIM_SEED"]) % 40000
+        self.sock.bind((own_ip(server), port))
+        say(event="ready", address=mapped_address(self.sock, server), name="fake-" + ROLE)
+        self.heard = None  # where the other's packets come from
+        self.acknowledged = False
+        self.echoed = None
+
+    def send(self, kind, to, body=b""):
+        try:
+            self.sock.sendto(SESSION + kind + ROLE.encode() + body, to)
+        except OSError:
+            pass  # an ICMP error of an earlier packet
+
+    def receive(self):
+        try:
+            data, source = self.sock.recvfrom(2048)
+        except OSError:
+            return
+        if not data.startswith(SESSION):
+            return
+        rest = data[len(SESSION) :]
+        kind, role, body = rest[:1], rest[1:2].decode(), rest[2:]
+        if role == ROLE:
+            return
+        self.heard = source
+        if kind == b"p":
+            self.send(b"k", source)
+        elif kind == b"k":
+            self.acknowledged = True
+        elif kind == b"e":
+            self.send(b"r", source, body)
+        elif kind == b"r":
+            self.echoed = body
+
+    def until(self, done, limit_s, every):
+        """Calls `every` once a step until `done`; false when the time is up or stdin closes."""
+        end = time.monotonic() + limit_s
+        while not done():
+            if time.monotonic() > end:
+                return False
+            every()
+            step_end = time.monotonic() + STEP_S
+            while (left := step_end - time.monotonic()) > 0 and not done():
+                ready = select.select([self.sock, sys.stdin], [], [], left)[0]
+                if self.sock in ready:
+                    self.receive()
+                if sys.stdin in ready:
+                    return False
+        return True
+
+    def connect(self, peer):
+        probe = lambda: self.send(b"p", self.heard or peer)
+        if not self.until(lambda: self.acknowledged, self.give_up_s, probe):
+            say(event="failed", reason="no answer from the peer", report=self.report("WARP_TIMEOUT"))
+            return
+        say(event="connected", path="direct", transport="udp", family=4, winner="fake_punch",
+            phase="spray", report=self.report(""))
+        body = os.urandom(64)
+        self.until(lambda: self.echoed, self.give_up_s, lambda: self.send(b"e", self.heard, body))
+        say(event="echo", ok=self.echoed == body)
+
+    def listen(self, peer):
+        self.until(lambda: False, 3600, lambda: self.heard or self.send(b"p", peer))
+        say(event="report", report=self.report("" if self.heard else "WARP_TIMEOUT"))
+
+    def report(self, error):
+        return [{"plugin": "fake_punch", "family": 4, "error": error}]
+
+
+def misbehave(how):
+    if how == "exit":
+        sys.exit("this peer gives up at once")
+    if how == "malformed":
+        print("this is no JSON", flush=True)
+    if how == "no-address":
+        say(event="ready")
+    if how == "failed":
+        say(event="failed", reason="nothing works here")
+    if how == "crash":
+        os.abort()
+    if how == "bad-bytes":
+        sys.stdout.buffer.write(b"\xff\xfe\n")
+        sys.stdout.flush()
+    time.sleep(3600)
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("--give-up", type=float, default=2.0)
+    options.add_argument("--misbehave")
+    options.add_argument("--side", default="a")
+    options = options.parse_args()
+    if options.misbehave and options.side == ROLE:
+        misbehave(options.misbehave)
+    peer = Peer(options.give_up)
+    word = json.loads(sys.stdin.readline())
+    other = parse(word["peer"])
+    if ROLE == "a":
+        peer.connect(other)
+    else:
+        peer.listen(other)
+
+
+main()

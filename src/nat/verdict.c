@@ -1,14 +1,9 @@
 #include "nat/verdict.h"
 
+#include "nat/names.h"
+
 #include <stdbool.h>
 #include <stdio.h>
-
-/* Short names of RFC 4787's behaviours for the report. */
-static const char *dependence(uint8_t value) {
-  static const char *const names[] = {"?", "endpoint-independent", "address-dependent",
-                                      "address- and port-dependent"};
-  return value < sizeof names / sizeof names[0] ? names[value] : names[0];
-}
 
 static bool is(uint8_t value, warp_nat_dependence what) {
   return value == (uint8_t)what;
@@ -25,12 +20,12 @@ wg_verdict wg_nat_reachable(const warp_nat_axes *axes, const char *who, char *wh
   uint8_t mapping = mapping_of(axes), filtering = axes->filtering;
   if (mapping > WARP_NAT_ENDPOINT_INDEPENDENT) {
     snprintf(why, room, "%s cannot be dialled: %s mapping has no address for strangers", who,
-             dependence(mapping));
+             wg_dependence_text(mapping));
     return WG_VERDICT_NO;
   }
   if (filtering > WARP_NAT_ENDPOINT_INDEPENDENT) {
     snprintf(why, room, "%s cannot be dialled: %s filtering drops strangers", who,
-             dependence(filtering));
+             wg_dependence_text(filtering));
     return WG_VERDICT_NO;
   }
   bool known =
@@ -50,7 +45,7 @@ wg_verdict wg_nat_punchable(const warp_nat_axes *self, const warp_nat_axes *peer
   snprintf(
       why, room,
       "ports would have to be guessed: %s/%s filtering here, %s/%s at the peer (mapping/filtering)",
-      dependence(self_map), dependence(self->filtering), dependence(peer_map),
-      dependence(peer->filtering));
+      wg_dependence_text(self_map), wg_dependence_text(self->filtering),
+      wg_dependence_text(peer_map), wg_dependence_text(peer->filtering));
   return WG_VERDICT_NO;
 }

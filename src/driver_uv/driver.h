@@ -1,0 +1,29 @@
+/*
+ * The production environment: clock, timers, sockets, names, files and MQTT brokers of the system,
+ * driven by a libuv loop. Programs reach it through warp_loop_new or warp_loop_wrap and
+ * warp_loop_env (env/loop.h); the functions here are for warp_loop itself and for tests.
+ */
+#ifndef WG_DRIVER_UV_DRIVER_H
+#define WG_DRIVER_UV_DRIVER_H
+
+#include "env/env.h"
+
+struct uv_loop_s;
+
+/* Makes an environment on a loop, which must outlive it. Nothing of it keeps the loop running until
+ * something is opened or a timer started. Free with wg_uv_env_close. WARP_NOMEM, WARP_LIMIT (no
+ * descriptors left), WARP_IO. */
+int wg_uv_env_new(struct uv_loop_s *loop, wg_env **out);
+
+/* Closes the environment. The loop must be run until `done(arg)` is called (may be NULL), which is
+ * after the connections that still send their rest: at most 2 s. The memory goes then. WARP_STATE
+ * with no effect while a handle is open. Timers must be stopped before. */
+int wg_uv_env_close(wg_env *env, void (*done)(void *arg), void *arg);
+
+/* Shifts what wall_ms tells, so that tests need not change the host's clock. */
+void wg_uv_env_set_wall_offset(wg_env *env, int64_t wall_offset_ms);
+
+/* The status for a system error number (positive errno, or libuv's negative one). */
+int wg_uv_status(int error);
+
+#endif

@@ -1,0 +1,137 @@
+/* What the files of this room share. */
+#ifndef WG_DRIVER_UV_INTERNAL_H
+#define WG_DRIVER_UV_INTERNAL_H
+
+#include "base/addr.h"
+#include "base/list.h"
+#include "base/rng.h"
+#include "driver_uv/driver.h"
+
+#include <sys/socket.h>
+#include <uv.h>
+
+enum {
+  /* Read from a connection at once. */
+  WG_UV_STREAM_BUFFER = 65536,
+};
+
+typedef struct wg_uv_lookups wg_uv_lookups;
+
+typedef struct wg_uv_env {
+  wg_env base;
+  uv_loop_t *loop;
+  uv_timer_t timer;  /* armed to the earliest deadline of base.timers */
+  uint64_t armed_us; /* that deadline; UINT64_MAX when it is not armed */
+  bool firing;       /* timers are running: re-arming waits until they are through */
+
+  wg_uv_lookups *lookups;   /* where look-up workers leave their results */
+  uv_async_t lookups_ready; /* how they wake the loop */
+  unsigned lookups_busy;    /* that somebody waits for */
+
+  unsigned open;      /* handles that the user has not closed */
+  unsigned lingering; /* closed connections that still send their rest */
+  unsigned handles;   /* libuv handles that libuv still holds */
+  bool closing;       /* wg_uv_env_close was called */
+  bool settled;       /* and nothing lingers any more */
+  void (*on_closed)(void *arg);
+  void *closed_arg;
+
+  int64_t wall_offset_ms;
+  wg_rng jitter;
+  uint8_t datagram[WG_UDP_MAX + 1]; /* one more, to tell what is too long */
+  uint8_t stream[WG_UV_STREAM_BUFFER];
+} wg_uv_env;
+
+static inline wg_uv_env *wg_uv_env_of(wg_env *env) {
+  return WG_CONTAINER(env, wg_uv_env, base);
+}
+
+/* A connection has sent its rest, or its time is over. */
+void wg_uv_env_lingered(wg_uv_env *env);
+/* libuv let go of a handle: the last one ends the environment. */
+void wg_uv_env_handle_closed(wg_uv_env *env);
+
+/* ---- watches --------------------------------------------------------------------------------- */
+
+/*
+ * A descriptor watched for readiness. All sockets go through these instead of uv_tcp_t and
+ * uv_udp_t: those write without MSG_NOSIGNAL, so that a peer's reset could end the program by
+ * SIGPIPE, and share a port in ways of their own.
+ */
+typedef struct wg_uv_watch wg_uv_watch;
+/* `events`: UV_READABLE and UV_WRITABLE; both on an error, which the owner's next call on the
+ * descriptor then tells. */
+typedef void (*wg_uv_watch_cb)(void *owner, int events);
+
+/* The descriptor stays the caller's. WARP_NOMEM and others. */
+int wg_uv_watch_open(wg_uv_env *env, int fd, wg_uv_watch_cb cb, void *owner, wg_uv_watch **out);
+/* What to wait for from now on; 0: nothing. Must be called again after an error. */
+void wg_uv_watch_set(wg_uv_watch *watch, int events);
+/* No callback afterwards. The descriptor may be closed at once. */
+void wg_uv_watch_close(wg_uv_watch *watch);
+/* False once closed. To be asked after every callback to the user: what he closed is gone, but the
+ * watch itself stays until the loop's callback has returned. */
+bool wg_uv_watch_alive(const wg_uv_watch *watch);
+
+/* ---- sockets --------------------------------------------------------------------------------- */
+
+/* A non-blocking socket, bound unless `local` is NULL; `type` is SOCK_DGRAM or SOCK_STREAM. */
+int wg_uv_socket(int family, int type, unsigned flags, const warp_addr *local, int *out);
+/* The system's form of an address for a socket of `family`: an IPv4 address for an IPv6 socket
+ * becomes a mapped one. WARP_INVALID when they do not fit. */
+int wg_uv_sockaddr(const warp_addr *addr, int family, struct sockaddr_storage *out, socklen_t *len);
+/* IPv4-mapped addresses become IPv4. Other families: no address. */
+warp_addr wg_uv_addr(const struct sockaddr *addr);
+/* The local address of a socket. */
+warp_addr wg_uv_local(int fd);
+/* Takes the pending error of a socket: an errno, 0 for none. */
+int wg_uv_pending_error(int fd);
+
+/* ---- the operations -------------------------------------------------------------------------- */
+
+/* See wg_env_ops. */
+int wg_uv_udp_open(wg_env *env, const warp_addr *local, unsigned flags, wg_udp_recv_cb cb,
+                   void *arg, wg_udp **out);
+int wg_uv_udp_send(wg_udp *udp, const warp_addr *to, const void *data, size_t len);
+void wg_uv_udp_local(const wg_udp *udp, warp_addr *out);
+void wg_uv_udp_close(wg_udp *udp);
+
+int wg_uv_tcp_connect(wg_env *env, const warp_addr *local, const warp_addr *to, unsigned flags,
+                      const wg_tcp_handlers *handlers, void *arg, wg_tcp **out);
+/* A connection from an accepted descriptor, which it owns also on failure. It reads as soon as the
+ * loop goes on. */
+int wg_uv_tcp_accepted(wg_uv_env *env, int fd, const warp_addr *from, wg_tcp **out);
+void wg_uv_tcp_set_handlers(wg_tcp *tcp, const wg_tcp_handlers *handlers, void *arg);
+int wg_uv_tcp_send(wg_tcp *tcp, const void *data, size_t len);
+size_t wg_uv_tcp_queued(const wg_tcp *tcp);
+int wg_uv_tcp_shutdown(wg_tcp *tcp);
+void wg_uv_tcp_pause(wg_tcp *tcp, bool paused);
+void wg_uv_tcp_addrs(const wg_tcp *tcp, warp_addr *local, warp_addr *remote);
+void wg_uv_tcp_close(wg_tcp *tcp);
+void wg_uv_tcp_reset(wg_tcp *tcp);
+int wg_uv_tcp_listen(wg_env *env, const warp_addr *local, unsigned flags, wg_tcp_accept_cb cb,
+                     void *arg, wg_tcp_listener **out);
+void wg_uv_tcp_listener_local(const wg_tcp_listener *listener, warp_addr *out);
+void wg_uv_tcp_listener_close(wg_tcp_listener *listener);
+
+int wg_uv_interfaces(wg_env *env, wg_interface *out, size_t max);
+
+int wg_uv_resolve(wg_env *env, const char *host, uint16_t port, int family, wg_resolve_cb cb,
+                  void *arg, wg_resolve **out);
+void wg_uv_resolve_cancel(wg_resolve *resolve);
+/* The meeting place of look-up workers and loop. It outlives the environment while a worker is
+ * stuck in the system's resolver, which nothing can stop. WARP_NOMEM. */
+int wg_uv_lookups_open(wg_uv_env *env);
+void wg_uv_lookups_close(wg_uv_env *env);
+
+int wg_uv_broker_open(wg_env *env, const wg_broker_options *options,
+                      const wg_broker_handlers *handlers, void *arg, wg_broker **out);
+int wg_uv_broker_publish(wg_broker *broker, const char *topic, const void *data, size_t len);
+void wg_uv_broker_close(wg_broker *broker);
+
+int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
+                    size_t *len);
+int wg_uv_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
+int wg_uv_machine_id(wg_env *env, void *out, size_t cap, size_t *len);
+
+#endif

@@ -1,0 +1,116 @@
+#include "driver_uv/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+  BACKLOG = 128,
+  ACCEPTS_PER_TURN = 16,
+  /* How long to leave waiting connections alone when there are no descriptors for them: they keep
+   * the listener readable, and asking again at once would take all of the processor. */
+  STARVED_US = 100 * 1000,
+};
+
+struct wg_tcp_listener {
+  wg_uv_env *env;
+  wg_uv_watch *watch;
+  int fd;
+  warp_addr local;
+  wg_tcp_accept_cb cb;
+  void *arg;
+  wg_timer starved;
+};
+
+static void after_starving(void *arg) {
+  wg_tcp_listener *listener = arg;
+  wg_uv_watch_set(listener->watch, UV_READABLE);
+}
+
+/* False when there is none to accept now. */
+static bool accept_one(wg_tcp_listener *listener) {
+  wg_uv_env *env = listener->env;
+  struct sockaddr_storage from;
+  socklen_t len = sizeof from;
+  int fd = accept(listener->fd, (struct sockaddr *)&from, &len);
+  if (fd < 0) {
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      wg_logf(&env->base.log, WARP_LOG_WARN, "cannot accept connections: %s", uv_strerror(-errno));
+      wg_uv_watch_set(listener->watch, 0);
+      wg_timer_start(&env->base, &listener->starved, STARVED_US, after_starving, listener);
+      return false;
+    }
+    /* Others are errors of one connection that is gone already. */
+    return errno != EAGAIN && errno != EWOULDBLOCK;
+  }
+  fcntl(fd, F_SETFD, FD_CLOEXEC);
+  fcntl(fd, F_SETFL, O_NONBLOCK);
+  warp_addr addr = wg_uv_addr((struct sockaddr *)&from);
+  wg_tcp *tcp;
+  if (wg_uv_tcp_accepted(env, fd, &addr, &tcp) == WARP_OK) {
+    listener->cb(listener->arg, tcp, &addr);
+  }
+  return true;
+}
+
+static void on_ready(void *owner, int events) {
+  (void)events;
+  wg_tcp_listener *listener = owner;
+  wg_uv_watch *watch = listener->watch;
+  for (int accepts = 0; accepts < ACCEPTS_PER_TURN; accepts++) {
+    bool more = accept_one(listener);
+    if (!wg_uv_watch_alive(watch)) {
+      return;
+    }
+    if (!more) {
+      break;
+    }
+  }
+  if (!listener->starved.running) {
+    wg_uv_watch_set(watch, UV_READABLE);
+  }
+}
+
+int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tcp_accept_cb cb,
+                     void *arg, wg_tcp_listener **out) {
+  wg_uv_env *env = wg_uv_env_of(base);
+  wg_tcp_listener *listener = calloc(1, sizeof *listener);
+  if (listener == NULL) {
+    return WARP_NOMEM;
+  }
+  int status = wg_uv_socket(local->family, SOCK_STREAM, flags, local, &listener->fd);
+  if (status != WARP_OK) {
+    free(listener);
+    return status;
+  }
+  status = listen(listener->fd, BACKLOG) == 0 ? WARP_OK : wg_uv_status(errno);
+  if (status == WARP_OK) {
+    status = wg_uv_watch_open(env, listener->fd, on_ready, listener, &listener->watch);
+  }
+  if (status != WARP_OK) {
+    close(listener->fd);
+    free(listener);
+    return status;
+  }
+  listener->env = env;
+  listener->local = wg_uv_local(listener->fd);
+  listener->cb = cb;
+  listener->arg = arg;
+  env->open++;
+  wg_uv_watch_set(listener->watch, UV_READABLE);
+  *out = listener;
+  return WARP_OK;
+}
+
+void wg_uv_tcp_listener_local(const wg_tcp_listener *listener, warp_addr *out) {
+  *out = listener->local;
+}
+
+void wg_uv_tcp_listener_close(wg_tcp_listener *listener) {
+  wg_timer_stop(&listener->env->base, &listener->starved);
+  listener->env->open--;
+  wg_uv_watch_close(listener->watch);
+  close(listener->fd);
+  free(listener);
+}

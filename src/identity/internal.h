@@ -33,4 +33,9 @@ int wg_ecdh(EVP_PKEY *own, const warp_key *peer, uint8_t secret[WG_SCALAR_LEN]);
 int wg_hkdf(const void *secret, size_t secret_len, const void *salt, size_t salt_len,
             const void *info, size_t info_len, void *out, size_t out_len);
 
+/* Seals `plain_len` bytes, behind which `plain` has WG_AEAD_TAG_LEN bytes of room, into an
+ * envelope. The ephemeral key must never be used again. Returns the length or an error. */
+int wg_seal_bytes(const wg_identity *ephemeral, const warp_key *recipient, uint8_t *plain,
+                  size_t plain_len, uint8_t *out, size_t cap);
+
 #endif

@@ -95,8 +95,8 @@ static int write_letter(const wg_identity *from, const wg_letter *letter, uint8_
   return status == WARP_OK ? wg_letter_attach(out, (size_t)len, cap, signature) : status;
 }
 
-static int seal_with(const wg_identity *ephemeral, const warp_key *recipient, uint8_t *plain,
-                     size_t plain_len, uint8_t *out, size_t cap) {
+int wg_seal_bytes(const wg_identity *ephemeral, const warp_key *recipient, uint8_t *plain,
+                  size_t plain_len, uint8_t *out, size_t cap) {
   aead_secret secret;
   int status = derive(ephemeral->pkey, recipient, &ephemeral->key, recipient, &secret);
   if (status != WARP_OK) {
@@ -126,8 +126,8 @@ int wg_envelope_seal(const wg_identity *from, const wg_letter *letter, uint8_t *
   if (status != WARP_OK) {
     return status;
   }
-  int len = seal_with(ephemeral, &letter->recipient, plain, (size_t)plain_len, out,
-                      cap < WG_ENVELOPE_MAX ? cap : WG_ENVELOPE_MAX);
+  int len = wg_seal_bytes(ephemeral, &letter->recipient, plain, (size_t)plain_len, out,
+                          cap < WG_ENVELOPE_MAX ? cap : WG_ENVELOPE_MAX);
   wg_identity_free(ephemeral);
   OPENSSL_cleanse(plain, sizeof plain);
   return len;

@@ -159,6 +159,11 @@ bool wg_stun_find_addr(const wg_stun_message *message, uint16_t type, warp_addr 
   return true;
 }
 
+bool wg_stun_find_mapped(const wg_stun_message *message, warp_addr *out) {
+  return wg_stun_find_addr(message, WG_STUN_XOR_MAPPED_ADDRESS, out) ||
+         wg_stun_find_addr(message, WG_STUN_MAPPED_ADDRESS, out);
+}
+
 bool wg_stun_find_u32(const wg_stun_message *message, uint16_t type, uint32_t *out) {
   wg_stun_attr attr;
   if (!wg_stun_find(message, type, &attr) || attr.len != 4) {

@@ -97,6 +97,10 @@ bool wg_stun_find(const wg_stun_message *message, uint16_t type, wg_stun_attr *o
 /* The first attribute of a type as an address; the XOR of those types that have one is undone.
  * False when it is missing or malformed. */
 bool wg_stun_find_addr(const wg_stun_message *message, uint16_t type, warp_addr *out);
+/* Our address as a server saw it: XOR-MAPPED-ADDRESS, or MAPPED-ADDRESS of servers that know no
+ * other.
+ */
+bool wg_stun_find_mapped(const wg_stun_message *message, warp_addr *out);
 bool wg_stun_find_u32(const wg_stun_message *message, uint16_t type, uint32_t *out);
 /* Copies a text and its NUL. False when it is missing, too long for `room`, or has a NUL inside. */
 bool wg_stun_find_text(const wg_stun_message *message, uint16_t type, char *out, size_t room);

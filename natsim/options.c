@@ -205,7 +205,7 @@ static const option_row *find_row(enum sim_command command, const char *name, si
 /* What the NATSIM_PLUGINS, NATSIM_TRANSPORT and seeds of trials are made from stays plain. */
 static int check(enum sim_command command, const sim_options *o, ns_error *error) {
   if (command == SIM_RUN && (!o->a || !o->b))
-    return sim_fail(error, -1, "natsim run needs --a PROFILE and --b PROFILE");
+    return sim_fail(error, -1, "--a PROFILE and --b PROFILE are needed");
   if (o->profiles && o->grid)
     return sim_fail(error, -1, "--profiles and --grid exclude each other");
   if (o->grid && strcmp(o->grid, "rfc4787"))

@@ -54,8 +54,16 @@ static int parse_list(const char *list, const sim_profile_changes *changes, sim_
   }
 }
 
+/* What --alloc and --nat say must make sense also where no profile takes it. */
+static int check_changes(const sim_profile_changes *changes, ns_error *error) {
+  sim_profile scratch;
+  return sim_profile_parse("apd-apd", changes, &scratch, error);
+}
+
 static int parse_profiles(const sim_options *options, sim_plan *plan, ns_error *error) {
   sim_profile_changes changes = {.grid_alloc = options->alloc, .nat = options->nat};
+  if (check_changes(&changes, error))
+    return -1;
   if (options->a) {
     plan->a_profiles = calloc(1, sizeof *plan->a_profiles);
     plan->b_profiles = calloc(1, sizeof *plan->b_profiles);

@@ -1,0 +1,438 @@
+/*
+ * The NATs in the kernel do what their axes say: each test loads one, and looks at it from plain
+ * sockets on both of its sides. The links have no delay here.
+ */
+#include "natsim/world.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define HOST_1 "192.168.1.2"
+#define HOST_2 "192.168.1.3" /* a second inside host, for all that the NAT can tell */
+#define WAN    "203.0.113.101"
+
+/* How long a packet may take that comes, and how long one is waited for that must not come. */
+enum { COMES_MS = 1000, STAYS_AWAY_MS = 120 };
+enum { PORT_1 = 5001, PORT_2 = 5002 };
+
+typedef struct bench {
+  sim_world world;
+  sim_site sites[SIM_SIDES];
+  int server[2][2]; /* UDP sockets: address, port */
+} bench;
+
+/* ---- sockets --------------------------------------------------------------------------------- */
+
+static struct sockaddr_in at(const char *ip, unsigned port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  assert_int_equal(inet_pton(AF_INET, ip, &address.sin_addr), 1);
+  return address;
+}
+
+static int socket_at(const ns_host *host, int type, const char *ip, unsigned port) {
+  assert_int_equal(ns_enter(host), 0);
+  int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  ns_leave();
+  assert_true(fd >= 0);
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+  struct sockaddr_in address = at(ip, port);
+  assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+  return fd;
+}
+
+static void send_udp(int fd, const char *ip, unsigned port, const char *text) {
+  struct sockaddr_in to = at(ip, port);
+  sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, sizeof to);
+}
+
+/* The source of the datagram with this text, port 0 if it does not come. */
+static struct sockaddr_in hear(int fd, const char *text, int limit_ms) {
+  struct pollfd wait = {.fd = fd, .events = POLLIN};
+  while (poll(&wait, 1, limit_ms) == 1) {
+    char got[64] = "";
+    struct sockaddr_in from;
+    socklen_t len = sizeof from;
+    ssize_t n = recvfrom(fd, got, sizeof got - 1, 0, (struct sockaddr *)&from, &len);
+    if (n > 0 && !strcmp(got, text))
+      return from;
+  }
+  return (struct sockaddr_in){.sin_port = 0};
+}
+
+static bool arrives(int fd, const char *text, bool expected) {
+  return hear(fd, text, expected ? COMES_MS : STAYS_AWAY_MS).sin_port != 0;
+}
+
+static const char *const server_ips[] = {SIM_SERVER_1, SIM_SERVER_2};
+static const unsigned server_ports[] = {PORT_1, PORT_2};
+
+/* Sends to the server's endpoint and returns the outside port it came from. */
+static unsigned mapped(const bench *b, int fd, int ip, int port) {
+  send_udp(fd, server_ips[ip], server_ports[port], "map me");
+  struct sockaddr_in from = hear(b->server[ip][port], "map me", COMES_MS);
+  assert_int_not_equal(from.sin_port, 0);
+  assert_int_equal(from.sin_addr.s_addr, at(WAN, 0).sin_addr.s_addr);
+  return ntohs(from.sin_port);
+}
+
+/* errno of a TCP connection, 0 when it stands, ETIMEDOUT when nothing answers. */
+static int connect_tcp(int fd, const char *ip, unsigned port, int limit_ms) {
+  struct sockaddr_in to = at(ip, port);
+  if (!connect(fd, (struct sockaddr *)&to, sizeof to))
+    return 0;
+  if (errno != EINPROGRESS)
+    return errno;
+  struct pollfd wait = {.fd = fd, .events = POLLOUT};
+  if (poll(&wait, 1, limit_ms) != 1)
+    return ETIMEDOUT;
+  int err = 0;
+  socklen_t len = sizeof err;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+  return err;
+}
+
+/* Connects by TCP to a fresh listener of the server; returns the outside port. Both ends stay open
+ * (the sandbox closes them), so that the mapping lives. */
+static unsigned mapped_tcp(const bench *b, int fd, unsigned server_port) {
+  int listener = socket_at(&b->world.server, SOCK_STREAM, SIM_SERVER_1, server_port);
+  assert_int_equal(listen(listener, 4), 0);
+  assert_int_equal(connect_tcp(fd, SIM_SERVER_1, server_port, COMES_MS), 0);
+  struct sockaddr_in from;
+  socklen_t len = sizeof from;
+  struct pollfd wait = {.fd = listener, .events = POLLIN};
+  assert_int_equal(poll(&wait, 1, COMES_MS), 1);
+  assert_true(accept(listener, (struct sockaddr *)&from, &len) >= 0);
+  return ntohs(from.sin_port);
+}
+
+/* ---- the bench ------------------------------------------------------------------------------- */
+
+static void build(bench *b, const char *nat, uint64_t seed) {
+  ns_error error = {.text = ""};
+  sim_options options = {.seed = seed};
+  sim_profile a, open;
+  if (sim_profile_parse(nat, NULL, &a, &error) || sim_profile_parse("open", NULL, &open, &error) ||
+      sim_world_open(&b->world, &options, &error))
+    fail_msg("%s", error.text);
+  sim_trial trial = {.a = &a, .b = &open, .trial = 1, .seed = seed};
+  if (sim_sites_open(&b->world, &trial, b->sites, &error))
+    fail_msg("%s", error.text);
+  ns_batch batch;
+  ns_begin(&batch, &b->sites[SIM_A].host);
+  ns_add_address(&batch, 2, HOST_2 "/24");
+  assert_int_equal(ns_commit(&batch, &error), 0);
+  for (int ip = 0; ip < 2; ip++)
+    for (int port = 0; port < 2; port++)
+      b->server[ip][port] =
+          socket_at(&b->world.server, SOCK_DGRAM, server_ips[ip], server_ports[port]);
+}
+
+static void tear_down(bench *b) {
+  for (int ip = 0; ip < 2; ip++)
+    for (int port = 0; port < 2; port++)
+      close(b->server[ip][port]);
+  sim_sites_close(b->sites);
+  sim_world_close(&b->world);
+}
+
+static int inside(const bench *b, const char *ip, unsigned port) {
+  return socket_at(&b->sites[SIM_A].host, SOCK_DGRAM, ip, port);
+}
+
+/* ---- mapping and filtering ------------------------------------------------------------------- */
+
+static void check_mapping(const char *nat, bool by_address, bool by_port) {
+  bench b;
+  build(&b, nat, 1);
+  int fd = inside(&b, HOST_1, 4000);
+  unsigned first = mapped(&b, fd, 0, 0);
+  assert_int_equal(mapped(&b, fd, 0, 1) != first, by_port);
+  assert_int_equal(mapped(&b, fd, 1, 0) != first, by_address);
+  assert_int_equal(mapped(&b, fd, 0, 0), first); /* and it stays */
+  close(fd);
+  tear_down(&b);
+}
+
+static void mapping_depends_on_what_it_says(void **state) {
+  (void)state;
+  static const char *const allocs[] = {"preserving", "random", "sequential", "sequential:5"};
+  for (size_t i = 0; i < 4; i++) {
+    char nat[64];
+    snprintf(nat, sizeof nat, "map=ei,alloc=%s", allocs[i]);
+    check_mapping(nat, false, false);
+    snprintf(nat, sizeof nat, "map=ad,alloc=%s", allocs[i]);
+    check_mapping(nat, true, false);
+    snprintf(nat, sizeof nat, "map=apd,alloc=%s", allocs[i]);
+    check_mapping(nat, true, true);
+  }
+}
+
+static void check_filter(const char *nat, bool other_port, bool other_address) {
+  bench b;
+  build(&b, nat, 1);
+  int fd = inside(&b, HOST_1, 4000);
+  unsigned outside = mapped(&b, fd, 0, 0);
+  send_udp(b.server[0][0], WAN, outside, "same");
+  assert_true(arrives(fd, "same", true));
+  send_udp(b.server[0][1], WAN, outside, "other port");
+  assert_int_equal(arrives(fd, "other port", other_port), other_port);
+  send_udp(b.server[1][1], WAN, outside, "other address");
+  assert_int_equal(arrives(fd, "other address", other_address), other_address);
+  close(fd);
+  tear_down(&b);
+}
+
+static void filter_depends_on_what_it_says(void **state) {
+  (void)state;
+  static const char *const maps[] = {"ei", "ad", "apd"};
+  for (size_t i = 0; i < 3; i++) {
+    char nat[64];
+    snprintf(nat, sizeof nat, "map=%s,filter=ei,alloc=random", maps[i]);
+    check_filter(nat, true, true);
+    snprintf(nat, sizeof nat, "map=%s,filter=ad,alloc=random", maps[i]);
+    check_filter(nat, true, false);
+    snprintf(nat, sizeof nat, "map=%s,filter=apd,alloc=random", maps[i]);
+    check_filter(nat, false, false);
+  }
+}
+
+/* ---- port allocation ------------------------------------------------------------------------- */
+
+static void preserving_keeps_the_port_where_free(void **state) {
+  (void)state;
+  bench b;
+  build(&b, "map=apd,alloc=preserving", 1);
+  int fd = inside(&b, HOST_1, 4000), other = inside(&b, HOST_2, 4000);
+  assert_int_equal(mapped(&b, fd, 0, 0), 4000);
+  assert_int_not_equal(mapped(&b, fd, 0, 1), 4000);
+  assert_int_not_equal(mapped(&b, other, 0, 0), 4000);
+  close(fd);
+  close(other);
+  tear_down(&b);
+}
+
+static void preserving_keeps_within_the_range(void **state) {
+  (void)state;
+  bench b;
+  build(&b, "alloc=preserving,range=30000-30999", 1);
+  int fd = inside(&b, HOST_1, 4000), within = inside(&b, HOST_1, 30500);
+  assert_in_range(mapped(&b, fd, 0, 0), 30000, 30999);
+  assert_int_equal(mapped(&b, within, 0, 0), 30500);
+  close(fd);
+  close(within);
+  tear_down(&b);
+}
+
+static void random_ports(uint64_t seed, unsigned out[4]) {
+  bench b;
+  build(&b, "symmetric", seed);
+  int fd = inside(&b, HOST_1, 4000);
+  for (int i = 0; i < 4; i++)
+    out[i] = mapped(&b, fd, i / 2, i % 2);
+  close(fd);
+  tear_down(&b);
+}
+
+static void random_ports_come_from_the_seed(void **state) {
+  (void)state;
+  unsigned first[4], again[4], other[4];
+  random_ports(7, first);
+  random_ports(7, again);
+  random_ports(8, other);
+  assert_memory_equal(first, again, sizeof first);
+  assert_memory_not_equal(first, other, sizeof first);
+  for (int i = 0; i < 4; i++)
+    assert_in_range(first[i], 1024, 65535);
+}
+
+/* 14 flows over 16 ports: draws clash all the time, and no flow may be lost or share a port. */
+static void clashing_draws_get_ports_of_their_own(void **state) {
+  (void)state;
+  enum { FLOWS = 14, LOW = 40000, PORTS = 16 };
+  bench b;
+  build(&b, "map=ei,alloc=random,range=40000-40015", 1);
+  bool taken[PORTS] = {false};
+  int fds[FLOWS];
+  for (unsigned i = 0; i < FLOWS; i++) {
+    fds[i] = inside(&b, i % 2 ? HOST_2 : HOST_1, 4000 + i / 2);
+    unsigned port = mapped(&b, fds[i], 0, 0);
+    assert_in_range(port, LOW, LOW + PORTS - 1);
+    assert_false(taken[port - LOW]);
+    taken[port - LOW] = true;
+  }
+  for (unsigned i = 0; i < FLOWS; i++)
+    close(fds[i]);
+  tear_down(&b);
+}
+
+static void check_sequence(const char *nat, unsigned step) {
+  bench b;
+  build(&b, nat, 3);
+  int fd = inside(&b, HOST_1, 4000);
+  unsigned before = mapped(&b, fd, 0, 0);
+  for (int i = 1; i < 4; i++) {
+    unsigned port = mapped(&b, fd, i / 2, i % 2);
+    assert_int_equal(port, before + step);
+    before = port;
+  }
+  /* TCP has a sequence of its own. */
+  int tcp = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  unsigned tcp_port = mapped_tcp(&b, tcp, 6001);
+  fd = inside(&b, HOST_1, 4001);
+  assert_int_equal(mapped(&b, fd, 0, 0), before + step);
+  assert_in_range(tcp_port, 1024, 65535);
+  close(fd);
+  close(tcp);
+  tear_down(&b);
+}
+
+static void sequential_ports_follow_each_other(void **state) {
+  (void)state;
+  check_sequence("symmetric-seq", 1);
+  check_sequence("map=apd,alloc=sequential:3", 3);
+}
+
+/* ---- the other axes -------------------------------------------------------------------------- */
+
+static void check_hairpin(const char *nat, bool on) {
+  bench b;
+  build(&b, nat, 1);
+  int one = inside(&b, HOST_1, 4000), two = inside(&b, HOST_2, 4001);
+  unsigned one_port = mapped(&b, one, 0, 0), two_port = mapped(&b, two, 0, 0);
+  send_udp(two, WAN, one_port, "open"); /* for a filter that depends on the remote */
+  hear(one, "open", STAYS_AWAY_MS);
+  send_udp(one, WAN, two_port, "hairpin");
+  struct sockaddr_in from = hear(two, "hairpin", on ? COMES_MS : STAYS_AWAY_MS);
+  assert_int_equal(from.sin_port != 0, on);
+  if (on) { /* RFC 4787 REQ-9a: from the external address and port */
+    assert_int_equal(from.sin_addr.s_addr, at(WAN, 0).sin_addr.s_addr);
+    assert_int_equal(ntohs(from.sin_port), one_port);
+  }
+  close(one);
+  close(two);
+  tear_down(&b);
+}
+
+static void hairpin_goes_by_the_outside_address(void **state) {
+  (void)state;
+  check_hairpin("filter=ei", false);
+  check_hairpin("filter=ei,hairpin=on", true);
+  check_hairpin("filter=ad,hairpin=on", true);
+  check_hairpin("filter=apd,hairpin=on", true);
+}
+
+/* What a server gets that connects to a mapped port its address never heard from. */
+static int unsolicited_answer(const char *nat) {
+  bench b;
+  build(&b, nat, 1);
+  int fd = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  unsigned outside = mapped_tcp(&b, fd, 6001);
+  int stranger = socket_at(&b.world.server, SOCK_STREAM, SIM_SERVER_2, 6002);
+  int err = connect_tcp(stranger, WAN, outside, 300);
+  close(stranger);
+  close(fd);
+  tear_down(&b);
+  return err;
+}
+
+static void filtered_packets_are_answered_as_it_says(void **state) {
+  (void)state;
+  assert_int_equal(unsolicited_answer("unsolicited=drop"), ETIMEDOUT);
+  assert_int_equal(unsolicited_answer("unsolicited=reset"), ECONNREFUSED);
+  assert_int_equal(unsolicited_answer("filter=ad,unsolicited=icmp"), ECONNREFUSED);
+}
+
+/* What a server gets that connects to a port without a mapping. */
+static int stray_answer(const char *nat) {
+  bench b;
+  build(&b, nat, 1);
+  int stranger = socket_at(&b.world.server, SOCK_STREAM, SIM_SERVER_1, 6002);
+  int err = connect_tcp(stranger, WAN, 4000, 300);
+  close(stranger);
+  tear_down(&b);
+  return err;
+}
+
+static void strays_are_answered_as_it_says(void **state) {
+  (void)state;
+  assert_int_equal(stray_answer("strays=drop"), ETIMEDOUT);
+  assert_int_equal(stray_answer("unsolicited=reset"), ETIMEDOUT);
+  assert_int_equal(stray_answer("strays=reject"), ECONNREFUSED);
+  assert_int_equal(stray_answer("strays=accept"), ECONNREFUSED);
+}
+
+static void mappings_end_with_their_lifetime(void **state) {
+  (void)state;
+  bench b;
+  build(&b, "filter=ei,udp-lifetime=1", 1);
+  int fd = inside(&b, HOST_1, 4000);
+  unsigned outside = mapped(&b, fd, 0, 0);
+  send_udp(b.server[1][1], WAN, outside, "early");
+  assert_true(arrives(fd, "early", true));
+  /* The kernel's clean-up is coarse; what came in last keeps its own flow for a lifetime. */
+  nanosleep(&(struct timespec){.tv_sec = 3}, NULL);
+  send_udp(b.server[1][0], WAN, outside, "late");
+  assert_false(arrives(fd, "late", false));
+  close(fd);
+  tear_down(&b);
+}
+
+static void tcp_maps_like_udp(void **state) {
+  (void)state;
+  bench b;
+  build(&b, "symmetric", 1);
+  int one = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  int two = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  assert_int_not_equal(mapped_tcp(&b, one, 6001), mapped_tcp(&b, two, 6002));
+  close(one);
+  close(two);
+  tear_down(&b);
+  build(&b, "port-restricted", 1);
+  one = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  two = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  assert_int_equal(mapped_tcp(&b, one, 6001), 4000);
+  assert_int_equal(mapped_tcp(&b, two, 6002), 4000);
+  close(one);
+  close(two);
+  tear_down(&b);
+}
+
+static int behaviour_tests(void *arg) {
+  (void)arg;
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(mapping_depends_on_what_it_says),
+      cmocka_unit_test(filter_depends_on_what_it_says),
+      cmocka_unit_test(preserving_keeps_the_port_where_free),
+      cmocka_unit_test(preserving_keeps_within_the_range),
+      cmocka_unit_test(random_ports_come_from_the_seed),
+      cmocka_unit_test(clashing_draws_get_ports_of_their_own),
+      cmocka_unit_test(sequential_ports_follow_each_other),
+      cmocka_unit_test(hairpin_goes_by_the_outside_address),
+      cmocka_unit_test(filtered_packets_are_answered_as_it_says),
+      cmocka_unit_test(strays_are_answered_as_it_says),
+      cmocka_unit_test(mappings_end_with_their_lifetime),
+      cmocka_unit_test(tcp_maps_like_udp),
+  };
+  return cmocka_run_group_tests_name("behaviour", tests, NULL, NULL);
+}
+
+int main(void) {
+  ns_error error;
+  int status = ns_sandbox_run(behaviour_tests, NULL, &error);
+  if (status < 0)
+    fprintf(stderr, "%s\n", error.text);
+  return status != 0;
+}

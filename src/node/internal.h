@@ -2,6 +2,7 @@
 #ifndef WG_NODE_INTERNAL_H
 #define WG_NODE_INTERNAL_H
 
+#include "base/addr.h"
 #include "connect/connect.h"
 #include "nickname/names.h"
 #include "node/measure.h"

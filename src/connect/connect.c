@@ -54,10 +54,11 @@ static void end_session(wg_session *session) {
     return;
   }
   session->state = WG_SESSION_DEAD;
+  wg_pipe_kill(session->pipe,
+               WARP_CANCELED); /* its last words may go through what the plugin holds */
   for (size_t i = 0; i < session->attempt_count; i++)
     wg_attempt_release(session->attempts[i]);
   wg_connect_bury(session->connect, session);
-  wg_pipe_kill(session->pipe, WARP_CANCELED);
 }
 
 void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg) {

@@ -29,6 +29,7 @@ struct warp_path {
   warp_addr remote;
   uint64_t heard_us; /* when the selected address was last heard */
   warp_path_heard on_heard;
+  bool relayed;
   warp_pipe *pipe;
   bool busy, dead; /* freed inside one of its own callbacks: the memory goes when that returns */
 };
@@ -203,6 +204,7 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
     path->mux = status == WARP_OK ? mux : NULL;
   } else if (socket != NULL) {
     path->socket = *socket;
+    path->relayed = socket->relayed;
     memcpy(path->tag_in.tag, tag_in, WG_TAG_LEN);
   }
   if (status != WARP_OK) {
@@ -225,6 +227,10 @@ int warp_path_add(warp_path *path, const warp_addr *to) {
   return candidate_index(path, to) < 0 ? WARP_LIMIT : WARP_OK;
 }
 
+void warp_path_set_relayed(warp_path *path) {
+  path->relayed = true;
+}
+
 void warp_path_probe(warp_path *path) {
   uint8_t packet[WG_CARRY_HEADER_LEN];
   wg_carry_begin(packet, false, path->tag_out);
@@ -236,9 +242,8 @@ int warp_path_secure(warp_path *path) {
     return WARP_STATE;
   warp_attempt *attempt = path->attempt;
   bool client = attempt->session->role == WARP_RESPONDER;
-  bool relayed = path->mux == NULL && path->socket.relayed;
   attempt->path = NULL; /* the pipe owns it from here, also when it cannot be opened */
-  return wg_attempt_secure(attempt, WARP_MESSAGES, client, &carrier_ops, path, relayed,
+  return wg_attempt_secure(attempt, WARP_MESSAGES, client, &carrier_ops, path, path->relayed,
                            &path->pipe);
 }
 

@@ -87,7 +87,7 @@ typedef struct warp_plugin {
   uint32_t timeout_ms;        /* ceiling of one attempt */
   size_t state_size;          /* bytes of zeroed state that each attempt gets */
   /* On the initiator, before anything is started: can it work, by what is measured? WARP_OK, or
-   * WARP_RULED_OUT with one line in `why`. */
+   * WARP_RULED_OUT with one line in `why`. NULL: always worth a try. */
   int (*check)(const warp_combo *combo, char *why, size_t room);
   /* Starts. `message` is NULL on the initiator, the peer's first message on the responder. An error
    * ends the attempt at once. */
@@ -167,6 +167,8 @@ WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *so
 /* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial, WARP_LIMIT. Adding one twice is
  * WARP_OK. */
 WARP_API int warp_path_add(warp_path *path, const warp_addr *to);
+/* The candidates lie on a relay: the report calls the path one. */
+WARP_API void warp_path_set_relayed(warp_path *path);
 /* Sends one probe to the selected address, or to every candidate while none is selected. */
 WARP_API void warp_path_probe(warp_path *path);
 /* Starts the secure handshake over the path: the responder is the DTLS client, and its first flight

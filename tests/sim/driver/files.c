@@ -1,0 +1,81 @@
+/* The data folders of a host, in memory. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *join(const char *dir, const char *name) {
+  if (name[0] == 0 || strchr(name, '/') != NULL) {
+    sim_fail("a file called \"%s\"", name);
+  }
+  const char *folder = dir != NULL ? dir : "";
+  size_t size = strlen(folder) + strlen(name) + 2;
+  char *path = sim_alloc(size);
+  snprintf(path, size, "%s/%s", folder, name);
+  return path;
+}
+
+static sim_file *find(sim_host *host, const char *path) {
+  for (wg_list *item = host->files.next; item != &host->files; item = item->next) {
+    sim_file *file = WG_CONTAINER(item, sim_file, item);
+    if (strcmp(file->path, path) == 0) {
+      return file;
+    }
+  }
+  return NULL;
+}
+
+int sim_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
+                  size_t *len) {
+  sim_host *host = SIM_HOST(env);
+  if (host->file_status != WARP_OK) {
+    return host->file_status;
+  }
+  char *path = join(dir, name);
+  const sim_file *file = find(host, path);
+  free(path);
+  if (file == NULL) {
+    return WARP_NOT_FOUND;
+  }
+  if (file->len > cap) {
+    return WARP_TOO_BIG;
+  }
+  if (file->len > 0) {
+    memcpy(out, file->data, file->len);
+  }
+  *len = file->len;
+  return WARP_OK;
+}
+
+int sim_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len) {
+  sim_host *host = SIM_HOST(env);
+  if (host->file_status != WARP_OK) {
+    return host->file_status;
+  }
+  char *path = join(dir, name);
+  sim_file *file = find(host, path);
+  if (file == NULL) {
+    file = sim_alloc(sizeof *file);
+    file->path = path;
+    wg_list_push(&host->files, &file->item);
+  } else {
+    free(path);
+  }
+  free(file->data);
+  file->data = sim_alloc(len + 1);
+  file->len = len;
+  if (len > 0) {
+    memcpy(file->data, data, len);
+  }
+  return WARP_OK;
+}
+
+void sim_files_free(sim_host *host) {
+  while (!wg_list_empty(&host->files)) {
+    sim_file *file = WG_CONTAINER(host->files.next, sim_file, item);
+    wg_list_remove(&file->item);
+    free(file->path);
+    free(file->data);
+    free(file);
+  }
+}

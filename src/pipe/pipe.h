@@ -96,10 +96,13 @@ void wg_pipe_nominate(warp_pipe *pipe);
 void wg_pipe_discard(warp_pipe *pipe);
 /* Called by the session when the pipe becomes the application's: how it came to be (kind, local,
  * remote and peer are filled in by the pipe), and what to call when the application has closed it
- * (may be NULL). */
+ * and the carrier is gone (a stream that lingers has it called at once: its carrier stands alone).
+ * `on_closed` may be NULL; it is not called after wg_pipe_kill. */
 void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,
                    void (*on_closed)(void *arg, warp_pipe *pipe), void *arg);
-/* Ends an adopted pipe from the library's side (the node closes): on_end with `status`, once. */
+/* Ends an adopted pipe from the library's side (the node closes): the carrier is reset, on_end runs
+ * once with `status` unless it ran before. What is left is memory that touches nothing, until the
+ * application calls warp_pipe_close. */
 void wg_pipe_kill(warp_pipe *pipe, int status);
 
 #endif

@@ -1,0 +1,47 @@
+#include "pipe/queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUEUE_MIN = 1024 };
+
+bool wg_queue_push(wg_queue *queue, const void *data, size_t len) {
+  if (len == 0) {
+    return true;
+  }
+  if (queue->head + queue->len + len > queue->cap) {
+    size_t need = queue->len + len;
+    size_t cap = queue->cap < QUEUE_MIN ? QUEUE_MIN : queue->cap;
+    while (cap < need) {
+      cap *= 2;
+    }
+    uint8_t *bytes = malloc(cap);
+    if (bytes == NULL) {
+      return false;
+    }
+    if (queue->len > 0) {
+      memcpy(bytes, queue->data + queue->head, queue->len);
+    }
+    free(queue->data);
+    queue->data = bytes;
+    queue->head = 0;
+    queue->cap = cap;
+  }
+  memcpy(queue->data + queue->head + queue->len, data, len);
+  queue->len += len;
+  return true;
+}
+
+void wg_queue_drop(wg_queue *queue, size_t len) {
+  if (len >= queue->len) {
+    queue->head = queue->len = 0;
+    return;
+  }
+  queue->head += len;
+  queue->len -= len;
+}
+
+void wg_queue_free(wg_queue *queue) {
+  free(queue->data);
+  *queue = (wg_queue){0};
+}

@@ -1,0 +1,204 @@
+/* Contexts: the node's certificate, the protocol policy, and the BIO that moves bytes. */
+#include "pipe/pipe.h"
+#include "pipe/secure_internal.h"
+
+#include <openssl/crypto.h>
+#include <openssl/x509v3.h>
+#include <string.h>
+
+/* Certificates of ours have under 300 bytes; a stranger's chain is not worth parsing. */
+enum { CERT_LIST_MAX = 4096 };
+
+typedef struct contexts {
+  SSL_CTX *stream, *datagrams;
+} contexts;
+
+/* What OpenSSL wants registered once in a process; nothing of it changes afterwards. */
+static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+static int contexts_index = -1;
+static BIO_METHOD *bio_method;
+
+/* ---- the BIO --------------------------------------------------------------------------------- */
+
+/* One write is one datagram (a memory BIO would lose the boundaries), one read takes one. */
+static int bio_write(BIO *bio, const char *data, int len) {
+  BIO_clear_retry_flags(bio);
+  if (len > 0) {
+    wg_secure_send(BIO_get_data(bio), (const uint8_t *)data, (size_t)len);
+  }
+  return len;
+}
+
+static int bio_read(BIO *bio, char *out, int cap) {
+  wg_secure *secure = BIO_get_data(bio);
+  BIO_clear_retry_flags(bio);
+  if (secure->in_len == 0 || cap <= 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  size_t len = secure->in_len < (size_t)cap ? secure->in_len : (size_t)cap;
+  memcpy(out, secure->in, len);
+  secure->in += len;
+  secure->in_len = secure->datagrams ? 0 : secure->in_len - len;
+  return (int)len;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer) {
+  (void)bio;
+  (void)number;
+  (void)pointer;
+  return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static int bio_create(BIO *bio) {
+  BIO_set_init(bio, 1);
+  return 1;
+}
+
+/* OpenSSL's own DTLS timer never fires: flights are repeated from outside (secure.h). */
+static unsigned int an_hour_us(SSL *ssl, unsigned int previous_us) {
+  (void)ssl;
+  (void)previous_us;
+  return 3600000000u;
+}
+
+SSL *wg_secure_ssl(SSL_CTX *context, wg_secure *secure) {
+  SSL *ssl = SSL_new(context);
+  BIO *bio = ssl != NULL ? BIO_new(bio_method) : NULL;
+  if (bio == NULL) {
+    SSL_free(ssl);
+    return NULL;
+  }
+  BIO_set_data(bio, secure);
+  SSL_set_bio(ssl, bio, bio);
+  SSL_set_app_data(ssl, secure);
+  if (secure->datagrams) {
+    SSL_set_mtu(ssl, WG_DTLS_MTU);
+    DTLS_set_timer_cb(ssl, an_hour_us);
+  }
+  if (secure->client) {
+    SSL_set_connect_state(ssl);
+  } else {
+    SSL_set_accept_state(ssl);
+  }
+  return ssl;
+}
+
+/* ---- kept with the key ----------------------------------------------------------------------- */
+
+static void contexts_free(void *parent, void *value, CRYPTO_EX_DATA *data, int index, long argl,
+                          void *argp) {
+  (void)parent;
+  (void)data;
+  (void)index;
+  (void)argl;
+  (void)argp;
+  contexts *kept = value;
+  if (kept != NULL) {
+    SSL_CTX_free(kept->stream);
+    SSL_CTX_free(kept->datagrams);
+    OPENSSL_free(kept);
+  }
+}
+
+/* A copy of the key makes its own contexts. */
+static int contexts_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **value, int index,
+                        long argl, void *argp) {
+  (void)to;
+  (void)from;
+  (void)index;
+  (void)argl;
+  (void)argp;
+  *value = NULL;
+  return 1;
+}
+
+static void init_once(void) {
+  contexts_index = EVP_PKEY_get_ex_new_index(0, NULL, NULL, contexts_dup, contexts_free);
+  bio_method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "warpgate");
+  if (bio_method != NULL) {
+    BIO_meth_set_write(bio_method, bio_write);
+    BIO_meth_set_read(bio_method, bio_read);
+    BIO_meth_set_ctrl(bio_method, bio_ctrl);
+    BIO_meth_set_create(bio_method, bio_create);
+  }
+}
+
+/* ---- certificate and policy ------------------------------------------------------------------ */
+
+/* A self-signed certificate of the key: the key is the identity, so there is nothing else to say,
+ * and its dates never keep a node with a wrong clock out. */
+static X509 *make_certificate(EVP_PKEY *key) {
+  X509 *cert = X509_new();
+  if (cert == NULL) {
+    return NULL;
+  }
+  X509_NAME *name = X509_get_subject_name(cert);
+  if (!X509_set_version(cert, X509_VERSION_3) ||
+      !ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) ||
+      !ASN1_TIME_set_string_X509(X509_getm_notBefore(cert), "19700101000000Z") ||
+      !ASN1_TIME_set_string_X509(X509_getm_notAfter(cert), "99991231235959Z") ||
+      !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"warpgate", -1,
+                                  -1, 0) ||
+      !X509_set_issuer_name(cert, name) || !X509_set_pubkey(cert, key) ||
+      !X509_sign(cert, key, EVP_sha256())) {
+    X509_free(cert);
+    return NULL;
+  }
+  return cert;
+}
+
+/* The newest protocol of each kind, forward secret AEAD suites, P-256 signatures, nothing that can
+ * be resumed, renegotiated or compressed. */
+static int set_policy(SSL_CTX *context, bool datagrams) {
+  SSL_CTX_set_options(context, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_QUERY_MTU);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_max_cert_list(context, CERT_LIST_MAX);
+  int version = datagrams ? DTLS1_2_VERSION : TLS1_3_VERSION;
+  return SSL_CTX_set_num_tickets(context, 0) && SSL_CTX_set_min_proto_version(context, version) &&
+         SSL_CTX_set_max_proto_version(context, version) &&
+         SSL_CTX_set_ciphersuites(context, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                           "TLS_CHACHA20_POLY1305_SHA256") &&
+         SSL_CTX_set_cipher_list(context, "ECDHE-ECDSA-AES128-GCM-SHA256:"
+                                          "ECDHE-ECDSA-AES256-GCM-SHA384:"
+                                          "ECDHE-ECDSA-CHACHA20-POLY1305") &&
+         SSL_CTX_set1_groups_list(context, "X25519:P-256") &&
+         SSL_CTX_set1_sigalgs_list(context, "ECDSA+SHA256");
+}
+
+static SSL_CTX *make_context(EVP_PKEY *key, bool datagrams) {
+  SSL_CTX *context = SSL_CTX_new(datagrams ? DTLS_method() : TLS_method());
+  X509 *cert = context != NULL ? make_certificate(key) : NULL;
+  int done = cert != NULL && set_policy(context, datagrams) && wg_secure_demand(context) &&
+             SSL_CTX_use_certificate(context, cert) && SSL_CTX_use_PrivateKey(context, key);
+  X509_free(cert);
+  if (!done) {
+    SSL_CTX_free(context);
+    return NULL;
+  }
+  return context;
+}
+
+SSL_CTX *wg_secure_context(const wg_identity *identity, bool datagrams) {
+  EVP_PKEY *key = wg_identity_pkey(identity);
+  if (!CRYPTO_THREAD_run_once(&once, init_once) || contexts_index < 0 || bio_method == NULL) {
+    return NULL;
+  }
+  contexts *kept = EVP_PKEY_get_ex_data(key, contexts_index);
+  if (kept == NULL) {
+    kept = OPENSSL_zalloc(sizeof *kept);
+    if (kept == NULL || !EVP_PKEY_set_ex_data(key, contexts_index, kept)) {
+      OPENSSL_free(kept);
+      return NULL;
+    }
+  }
+  SSL_CTX **slot = datagrams ? &kept->datagrams : &kept->stream;
+  if (*slot == NULL) {
+    /* A copy, because a context that held the key itself would keep it alive for ever. */
+    EVP_PKEY *copy = EVP_PKEY_dup(key);
+    *slot = copy != NULL ? make_context(copy, datagrams) : NULL;
+    EVP_PKEY_free(copy);
+  }
+  return *slot;
+}

@@ -1,0 +1,320 @@
+"""The command itself: what it refuses, what it writes, and that nothing of it stays behind."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+KEYS = {"a", "b", "plugin", "trial", "seed", "outcome", "winner", "phase", "transport", "family"}
+KEYS |= {"path", "connect_ms", "echo_ok", "packets", "reason", "attempts"}
+
+
+def one_line(text):
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+# ---- usage ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "args, line",
+    [
+        ([], "which command"),
+        (["bogus"], "unknown command 'bogus'"),
+        (["verify"], "unknown command 'verify'"),
+        (["run"], "--a PROFILE and --b PROFILE are needed"),
+        (["run", "--a", "open", "--b", "half-cone"], "unknown profile 'half-cone'"),
+        (["run", "--a", "open", "--b", "map=ei,map=ad"], "'map' is given twice"),
+        (["run", "--a", "open", "--b", "range=9-8"], "range takes LO-HI"),
+        (["run", "--a", "reuse=off", "--b", "open"], "not available in this version"),
+        (["run", "--a", "cgnat", "--b", "open"], "not available in this version"),
+        (["run", "--a", "open", "--b", "open", "--pcap"], "not available in this version"),
+        (["run", "--a", "open", "--b", "open", "--warp"], "unknown option '--warp'"),
+        (["run", "--a", "open", "--b", "open", "--loss", "x"], "--loss takes a number"),
+        (["matrix", "--expect", "/nonexistent"], "No such file"),
+        (["matrix", "--profiles", "open", "--grid", "rfc4787"], "exclude each other"),
+        (["profiles", "--yaml"], "unknown argument '--yaml'"),
+    ],
+)
+def test_usage_errors_are_one_line_and_status_2(natsim, args, line):
+    done = natsim.run(*args)
+    assert done.returncode == 2
+    assert line in one_line(done.err)
+    assert done.out == ""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["matrix", "-h"], ["profiles", "-h"]])
+def test_help_has_examples(natsim, args):
+    done = natsim.run(*args)
+    assert done.returncode == 0
+    assert "Example" in done.out and "natsim " in done.out
+
+
+def test_profiles_are_listed_for_people_and_programs(natsim):
+    done = natsim.run("profiles", "--json")
+    profiles = {p["profile"]: p for p in map(json.loads, done.out.splitlines())}
+    assert profiles["symmetric"]["map"] == "apd" and profiles["symmetric"]["alloc"] == "random"
+    assert profiles["restricted"]["filter"] == "ad"
+    assert not profiles["open"]["nat"]
+    text = natsim.run("profiles").out
+    assert all(name in text for name in profiles)
+
+
+# ---- what is missing -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(natsim, tmp_path):
+    """natsim without anything beside it or on its PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    shutil.copy(natsim.program, folder)
+
+    def run(*args):
+        return subprocess.run(
+            [folder / "natsim", "run", "--a", "open", "--b", "open", *args],
+            capture_output=True, text=True, env={"PATH": "/nonexistent"}, timeout=60,
+        )
+
+    return run
+
+
+def installed(*names):
+    return any(os.path.exists(f"{folder}/{n}") for n in names for folder in ("/usr/bin", "/usr/sbin"))
+
+
+def test_a_missing_server_is_status_3_and_says_what_to_install(alone):
+    if installed("mosquitto"):
+        pytest.skip("mosquitto is installed on this machine")
+    done = alone("--without", "names,stun,turn", "--endpoint", "true")
+    assert done.returncode == 3
+    assert "Debian package mosquitto" in one_line(done.stderr)
+
+
+def test_a_missing_endpoint_is_status_3(alone):
+    done = alone("--without", "names,stun,turn,broker")
+    assert done.returncode == 3
+    assert "warpgate-endpoint is missing" in one_line(done.stderr)
+
+
+def test_a_server_that_does_not_come_up_is_status_3_with_its_last_words(natsim, tmp_path):
+    server = tmp_path / "usr/sbin/mosquitto"
+    server.parent.mkdir(parents=True)
+    server.write_text("#!/bin/sh\necho first >&2\necho the port is taken >&2\nexit 1\n")
+    server.chmod(0o755)
+    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names,stun,turn",
+                      "--endpoint", "true", env={**os.environ, "NATSIM_FIXTURES": str(tmp_path)})
+    assert done.returncode == 3
+    assert one_line(done.err).endswith("mosquitto ended before it answered: the port is taken")
+
+
+def test_forbidden_namespaces_are_status_3_and_one_line(natsim):
+    script = 'echo 0 > /proc/sys/user/max_net_namespaces && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh", natsim.program, "run",
+         "--a", "open", "--b", "open", *natsim.fake_options],
+        capture_output=True, text=True, timeout=60,
+    )
+    if "unshare" in done.stderr.split("natsim")[0]:
+        pytest.skip("no user namespace can be made here to forbid it in: " + done.stderr)
+    assert done.returncode == 3, done.stderr
+    assert "max_net_namespaces" in one_line(done.stderr)
+
+
+def test_an_output_that_cannot_be_written_is_status_3(natsim, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = natsim.run("run", "--a", "open", "--b", "open", "--out", tmp_path / "file/x",
+                      *natsim.fake_options)
+    assert done.returncode == 3
+    assert "cannot make" in one_line(done.err)
+
+
+# ---- trials --------------------------------------------------------------------------------------
+
+
+def test_results_are_complete_and_repeat(natsim, tmp_path):
+    args = ["matrix", "--profiles", "full-cone,symmetric", "--seed", 7, "--trials", 2]
+    done = natsim.run(*args, "--jobs", 2, "--out", tmp_path / "two", *natsim.fake_options)
+    assert done.returncode == 0, done.err
+    assert "8 trials: 6 connected (6 direct, 0 relay), 2 failed, 0 errors" in done.out
+    records = [json.loads(line) for line in (tmp_path / "two/trials.jsonl").open()]
+    assert len(records) == 8
+    for record in records:
+        assert KEYS <= set(record)
+        assert set(record["attempts"]) == {"a", "b"}
+        assert record["attempts"]["a"] and record["attempts"]["b"]
+        failed = record["a"] == record["b"] == "symmetric"
+        assert record["outcome"] == ("failed" if failed else "connected")
+        assert record["echo_ok"] != failed
+        assert bool(record["reason"]) == failed
+        if not failed:
+            assert 40 <= record["connect_ms"] < 1000
+            assert record["packets"]["a"] >= 2 and record["packets"]["b"] >= 1
+    run = json.loads((tmp_path / "two/run.json").read_text())
+    assert run["seed"] == 7 and run["kernel"] == os.uname().release
+    assert run["version"] and run["commit"] and run["options"]["jobs"] == 2
+
+    def seeds(records):
+        return {(r["a"], r["b"], r["trial"]): r["seed"] for r in records}
+
+    shards = [r for i in (1, 2) for r in natsim.trials(*args, "--shard", f"{i}/2", "--jobs", 1,
+                                                       *natsim.fake_options)]
+    assert seeds(shards) == seeds(records) and len(set(seeds(records).values())) == 8
+
+
+def test_only_replays_one_trial(natsim):
+    args = ["run", "--a", "full-cone", "--b", "open", "--seed", 3]
+    three = natsim.trials(*args, "--trials", 3, *natsim.fake_options)
+    (third,) = natsim.trials(*args, "--only", 3, *natsim.fake_options)
+    assert third["trial"] == 3
+    assert third["seed"] == next(r["seed"] for r in three if r["trial"] == 3)
+
+
+def test_links_are_as_slow_as_asked(natsim):
+    (fast,) = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 0, *natsim.fake_options)
+    (slow,) = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 200, *natsim.fake_options)
+    assert fast["connect_ms"] < 150
+    assert slow["connect_ms"] >= 200
+
+
+def test_full_loss_connects_nothing(natsim):
+    (trial,) = natsim.trials("run", "--a", "open", "--b", "open", "--loss", 100, "--endpoint",
+                             natsim.fake, "--without", "names")
+    assert trial["outcome"] == "error"
+    assert "no answer from the STUN server" in trial["reason"]
+
+
+@pytest.mark.parametrize("path, status", [("direct", 0), ("relay", 1)])
+def test_expectations_are_checked(natsim, tmp_path, path, status):
+    table = tmp_path / "table.tsv"
+    table.write_text(f"a\tb\toutcome\tpath\treason\nopen\topen\tconnected\t{path}\tso\n")
+    done = natsim.run("run", "--a", "open", "--b", "open", "--expect", table, *natsim.fake_options)
+    assert done.returncode == status, done.err
+    assert ("better than expected: connected relay (so), was connected direct" in done.err) == status
+
+
+# ---- peers that behave badly ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+@pytest.mark.parametrize(
+    "how, outcome, reason",
+    [
+        ("exit", "error", "ended before it was ready (exit status 1): this peer gives up at once"),
+        ("crash", "error", "ended before it was ready (signal 6, Aborted)"),
+        ("malformed", "error", "printed what is no event: this is no JSON"),
+        ("bad-bytes", "error", "printed what is no event: ??"),
+        ("no-address", "error", "was ready without telling its address"),
+        ("failed", "failed", "nothing works here (before it was ready)"),
+    ],
+)
+def test_bad_peers(natsim, side, how, outcome, reason):
+    command = f"{natsim.fake} --misbehave {how} --side {side}"
+    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names", "--endpoint",
+                      command, "--json")
+    record = json.loads(done.out)
+    assert done.returncode == (1 if outcome == "error" else 0)
+    assert record["outcome"] == outcome
+    assert reason in record["reason"]
+    assert ("logs" in record) == (outcome == "error")
+
+
+def test_an_endpoint_that_is_no_program(natsim):
+    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names", "--endpoint",
+                      "no-such-program", "--json")
+    assert done.returncode == 1
+    assert "not found" in json.loads(done.out)["reason"]
+
+
+# ---- ends ----------------------------------------------------------------------------------------
+
+
+def family_of(pid):
+    """The process and all its descendants."""
+    children = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        children.setdefault(int(fields[1]), []).append(int(stat.parent.name))
+    found = [pid]
+    for parent in found:
+        found += children.get(parent, [])
+    return found
+
+
+def namespaces(pids):
+    links = set()
+    for pid in pids:
+        try:
+            links.add(os.readlink(f"/proc/{pid}/ns/net"))
+        except OSError:
+            pass
+    return links
+
+
+def alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def start_long_run(natsim, tmp_path):
+    """A run whose first trial is over and whose second one hangs; returns it when that is so."""
+    process = natsim.start("matrix", "--profiles", "full-cone,symmetric", "--jobs", 1, "--out",
+                           tmp_path, "--seed", 1, "--without", "names", "--endpoint",
+                           f"{natsim.fake} --give-up 50")
+    # Three pairs connect at once, symmetric x symmetric takes its time.
+    limit = time.monotonic() + 30
+    results = tmp_path / "trials.jsonl"
+    while not results.exists() or results.read_text().count("\n") < 3:
+        assert time.monotonic() < limit and process.poll() is None
+        time.sleep(0.05)
+    while sum(b"fake_endpoint" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+              for pid in family_of(process.pid) if alive(pid)) < 2:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    return process
+
+
+def assert_gone(pids, links):
+    limit = time.monotonic() + 5
+    while any(map(alive, pids)):
+        assert time.monotonic() < limit, [p for p in pids if alive(p)]
+        time.sleep(0.05)
+    everyone = [int(p.name) for p in pathlib.Path("/proc").glob("[0-9]*")]
+    assert not links & namespaces(everyone)
+    assert not os.path.exists("/run/natsim")
+
+
+def test_sigkill_leaves_nothing(natsim, tmp_path):
+    process = start_long_run(natsim, tmp_path)
+    pids = family_of(process.pid)
+    links = namespaces(pids) - {os.readlink("/proc/self/ns/net")}
+    assert len(pids) >= 7 and len(links) >= 3  # supervisor, job, servers, peers; sites and servers
+    process.kill()
+    process.communicate()
+    assert_gone(pids, links)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_keeps_the_results(natsim, tmp_path, number):
+    process = start_long_run(natsim, tmp_path)
+    pids = family_of(process.pid)
+    links = namespaces(pids) - {os.readlink("/proc/self/ns/net")}
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert "interrupted: 3 of 4 trials are done" in err
+    assert "3 trials: 3 connected" in out
+    assert len([json.loads(line) for line in (tmp_path / "trials.jsonl").open()]) == 3
+    assert_gone(pids, links)

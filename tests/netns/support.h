@@ -19,7 +19,9 @@ int run_in_sandbox(int (*group)(void *arg));
 /* Fails the test with the error's line if result < 0. */
 void assert_ok(int result, const ns_error *error);
 
-/* Forks, runs `child(arg)` there and returns its exit status (128 + signal if killed). */
+/* Waits for a child and returns its exit status (128 + signal if it was killed). */
+int wait_for_child(pid_t pid);
+/* Forks, runs `child(arg)` there and returns wait_for_child. */
 int status_of_child(int (*child)(void *arg), void *arg);
 
 /* a (192.0.2.1, eth0) -- w (interfaces 10 and 11, no address) -- b (192.0.2.2, eth0): two veth
@@ -41,8 +43,8 @@ void udp_send(int fd, const char *ip, uint16_t port, const void *bytes, size_t l
 void forbid_namespaces(void);
 void forbid_nftables(void);
 
-/* Enters a user namespace of its own, as its root, for tests that set limits. */
-void enter_user_namespace(void);
+/* fork into a user namespace of its own, as its root, for tests that set limits. */
+pid_t fork_into_user_namespace(void);
 /* Writes text to a file under /proc; fails the test if that does not work. */
 void write_proc(const char *path, const char *text);
 

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,12 +281,15 @@ static void stopping_nothing_is_said(void **state) {
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
-static volatile bool busy_stop;
+static atomic_bool busy_stop;
+static void *volatile busy_memory;
 
 static void *busy(void *arg) {
   (void)arg;
-  while (!busy_stop)
-    free(malloc(100));
+  while (!atomic_load(&busy_stop)) {
+    busy_memory = malloc(100);
+    free(busy_memory);
+  }
   return NULL;
 }
 
@@ -296,7 +300,7 @@ static void starts_while_other_threads_are_busy(void **state) {
   ns_host host;
   ns_error error;
   assert_ok(ns_host_open(&host, "h", &error), &error);
-  busy_stop = false;
+  atomic_store(&busy_stop, false);
   assert_int_equal(pthread_create(&thread, NULL, busy, NULL), 0);
   for (int i = 0; i < 50; i++) {
     ns_process process;
@@ -305,7 +309,7 @@ static void starts_while_other_threads_are_busy(void **state) {
       usleep(100);
     assert_int_equal(ns_stop(&process, 0), 0);
   }
-  busy_stop = true;
+  atomic_store(&busy_stop, true);
   pthread_join(thread, NULL);
   ns_host_close(&host);
 }

@@ -174,8 +174,11 @@ static void note_interrupt(int number) {
 
 static int end_in_order(void *arg) {
   (void)arg;
-  sigset_t none;
+  sigset_t none, interrupt;
   sigemptyset(&none);
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  sigprocmask(SIG_BLOCK, &interrupt, NULL); /* it may only come inside sigsuspend */
   struct sigaction action = {.sa_handler = note_interrupt};
   sigaction(SIGINT, &action, NULL);
   say_ready();
@@ -282,9 +285,7 @@ static void killing_the_caller_ends_every_process(void **state) {
 
 /* With room for 8 network namespaces, labs of 6 can only follow each other if none of them is left.
  * The kernel takes namespaces apart a little later, so there may be several tries. */
-static int kill_many(void *arg) {
-  (void)arg;
-  enter_user_namespace();
+static int kill_many(void) {
   write_proc("/proc/sys/user/max_net_namespaces", "8");
   for (int round = 0; round < 8; round++) {
     pid_t caller = -1;
@@ -304,17 +305,21 @@ static int kill_many(void *arg) {
 
 static void killing_the_caller_leaves_no_namespace(void **state) {
   (void)state;
-  assert_int_equal(status_of_child(kill_many, NULL), 0);
+  pid_t pid = fork_into_user_namespace();
+  if (pid == 0)
+    _exit(kill_many());
+  assert_int_equal(wait_for_child(pid), 0);
 }
 
 /* ---- when it may not be built ---------------------------------------------------------------- */
 
-/* Tries in a child that `forbid` was called in; the line comes back. */
-static void line_when(void (*forbid)(void), int expected, char *line, size_t size) {
+/* Tries in a child that `start` made and `forbid` was called in; the line comes back. */
+static void line_when(pid_t (*start)(void), void (*forbid)(void), int expected, char *line,
+                      size_t size) {
   int ends[2];
   assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
   fflush(NULL);
-  pid_t pid = fork();
+  pid_t pid = start();
   if (pid == 0) {
     ns_error error = {""};
     int number = 0;
@@ -328,33 +333,28 @@ static void line_when(void (*forbid)(void), int expected, char *line, size_t siz
   ssize_t got = read(ends[0], line, size - 1);
   line[got > 0 ? got : 0] = '\0';
   close(ends[0]);
-  int status;
-  assert_int_equal(waitpid(pid, &status, 0), pid);
-  assert_true(WIFEXITED(status));
-  assert_int_equal(WEXITSTATUS(status), expected);
+  assert_int_equal(wait_for_child(pid), expected);
   print_message("  %s\n", line);
 }
 
 static void allow_no_network(void) {
-  enter_user_namespace();
   write_proc("/proc/sys/user/max_net_namespaces", "0");
 }
 
 static void allow_no_pid(void) {
-  enter_user_namespace();
   write_proc("/proc/sys/user/max_pid_namespaces", "0");
 }
 
 static void explains_why_it_may_not_be_built(void **state) {
   (void)state;
   char line[sizeof(ns_error)];
-  line_when(forbid_namespaces, EPERM, line, sizeof line);
+  line_when(fork, forbid_namespaces, EPERM, line, sizeof line);
   assert_non_null(strstr(line, "namespace"));
   assert_non_null(strstr(line, "seccomp=unconfined"));
-  line_when(allow_no_network, ENOSPC, line, sizeof line);
+  line_when(fork_into_user_namespace, allow_no_network, ENOSPC, line, sizeof line);
   assert_non_null(strstr(line, "network namespace"));
   assert_non_null(strstr(line, "user.max_net_namespaces (0)"));
-  line_when(allow_no_pid, ENOSPC, line, sizeof line);
+  line_when(fork_into_user_namespace, allow_no_pid, ENOSPC, line, sizeof line);
   assert_non_null(strstr(line, "user.max_pid_namespaces (0)"));
 }
 

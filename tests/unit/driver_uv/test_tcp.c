@@ -1,0 +1,552 @@
+#include "harness.h"
+
+#include <stdlib.h>
+
+/* One end of a connection; an acceptor makes one for what it accepts. */
+typedef struct side {
+  world *w;
+  wg_tcp *tcp;
+  bool open, ended, drained, got; /* `got`: received == want */
+  int open_status, end_status;
+  size_t received, want;
+  uint8_t head[16];
+  unsigned sum; /* of all bytes, weighted by place */
+  enum { NOWHERE, IN_OPEN, IN_DATA, IN_END, IN_DRAIN } close_in;
+} side;
+
+typedef struct acceptor {
+  world *w;
+  wg_tcp_listener *listener;
+  warp_addr local;
+  side *side; /* who gets the next connection */
+  bool accepted;
+  bool close_at_once, close_itself;
+  size_t count;
+} acceptor;
+
+static const wg_tcp_handlers handlers;
+
+static void close_side(side *s) {
+  s->w->ops->tcp_close(s->tcp);
+  s->tcp = NULL;
+}
+
+static void on_open(void *arg, int status) {
+  side *s = arg;
+  assert_non_null(s->tcp);
+  assert_false(s->open);
+  s->open = true;
+  s->open_status = status;
+  if (s->close_in == IN_OPEN) {
+    close_side(s);
+  }
+}
+
+static unsigned add_up(unsigned sum, const uint8_t *data, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    sum = sum * 31 + data[i];
+  }
+  return sum;
+}
+
+static void on_data(void *arg, const uint8_t *data, size_t len) {
+  side *s = arg;
+  assert_non_null(s->tcp);
+  assert_false(s->ended);
+  for (size_t i = 0; i < len && s->received + i < sizeof s->head; i++) {
+    s->head[s->received + i] = data[i];
+  }
+  s->sum = add_up(s->sum, data, len);
+  s->received += len;
+  s->got = s->received == s->want;
+  if (s->close_in == IN_DATA) {
+    close_side(s);
+  }
+}
+
+static void on_end(void *arg, int status) {
+  side *s = arg;
+  assert_non_null(s->tcp);
+  assert_false(s->ended);
+  s->ended = true;
+  s->end_status = status;
+  if (s->close_in == IN_END) {
+    close_side(s);
+  }
+}
+
+static void on_drain(void *arg) {
+  side *s = arg;
+  assert_non_null(s->tcp);
+  assert_int_equal(s->w->ops->tcp_queued(s->tcp), 0);
+  s->drained = true;
+  if (s->close_in == IN_DRAIN) {
+    close_side(s);
+  }
+}
+
+static const wg_tcp_handlers handlers = {on_open, on_data, on_end, on_drain};
+
+static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
+  acceptor *a = arg;
+  assert_non_null(a->listener);
+  a->count++;
+  warp_addr remote;
+  a->w->ops->tcp_addrs(tcp, NULL, &remote);
+  assert_true(wg_addr_equal(&remote, from));
+  if (a->close_at_once) {
+    a->w->ops->tcp_close(tcp);
+  } else {
+    a->side->w = a->w;
+    a->side->tcp = tcp;
+    a->w->ops->tcp_set_handlers(tcp, &handlers, a->side);
+  }
+  if (a->close_itself) {
+    a->w->ops->tcp_listener_close(a->listener);
+    a->listener = NULL;
+  }
+  a->accepted = true;
+}
+
+static void start_acceptor(world *w, acceptor *a, int family, unsigned flags, side *next) {
+  *a = (acceptor){.w = w, .side = next};
+  warp_addr local = wg_addr_loopback(family, 0);
+  assert_int_equal(w->ops->tcp_listen(w->env, &local, flags, on_accept, a, &a->listener), WARP_OK);
+  w->ops->tcp_listener_local(a->listener, &a->local);
+  assert_int_not_equal(a->local.port, 0);
+}
+
+static void stop_acceptor(acceptor *a) {
+  a->w->ops->tcp_listener_close(a->listener);
+}
+
+static void start_connect(world *w, side *s, const warp_addr *local, const warp_addr *to,
+                          unsigned flags) {
+  s->w = w;
+  assert_int_equal(w->ops->tcp_connect(w->env, local, to, flags, &handlers, s, &s->tcp), WARP_OK);
+  assert_false(s->open); /* callbacks come from the loop only */
+}
+
+/* A connected pair: `a` connected, `b` accepted. */
+static void make_pair(world *w, side *a, side *b) {
+  acceptor acc;
+  *b = (side){0};
+  start_acceptor(w, &acc, WARP_IP4, 0, b);
+  *a = (side){0};
+  start_connect(w, a, NULL, &acc.local, 0);
+  run_until(w, &a->open);
+  run_until(w, &acc.accepted);
+  assert_int_equal(a->open_status, WARP_OK);
+  stop_acceptor(&acc);
+}
+
+static void expect(side *s, size_t bytes) {
+  s->want = bytes;
+  s->got = s->received == bytes;
+}
+
+/* ---- connecting ------------------------------------------------------------------------------ */
+
+static void echo_over(world *w, int family) {
+  side a = {0}, b = {0};
+  acceptor acc;
+  start_acceptor(w, &acc, family, WG_SOCK_V6ONLY, &b);
+  start_connect(w, &a, NULL, &acc.local, WG_SOCK_V6ONLY);
+  run_until(w, &a.open);
+  run_until(w, &acc.accepted);
+  warp_addr a_local, a_remote, b_local, b_remote;
+  w->ops->tcp_addrs(a.tcp, &a_local, &a_remote);
+  w->ops->tcp_addrs(b.tcp, &b_local, &b_remote);
+  assert_true(wg_addr_equal(&a_remote, &acc.local));
+  assert_true(wg_addr_equal(&a_remote, &b_local));
+  assert_true(wg_addr_equal(&a_local, &b_remote));
+
+  expect(&b, 5);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "hello", 5), WARP_OK);
+  run_until(w, &b.got);
+  expect(&a, 6);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "world!", 6), WARP_OK);
+  run_until(w, &a.got);
+  assert_memory_equal(a.head, "world!", 6);
+  assert_memory_equal(b.head, "hello", 5);
+  close_side(&a);
+  run_until(w, &b.ended);
+  assert_int_equal(b.end_status, WARP_CLOSED);
+  close_side(&b);
+  stop_acceptor(&acc);
+}
+
+static void test_echo_over_ipv4(void **state) {
+  echo_over(*state, WARP_IP4);
+}
+
+static void test_echo_over_ipv6(void **state) {
+  skip_without_ipv6(*state);
+  echo_over(*state, WARP_IP6);
+}
+
+static void test_what_is_sent_early_goes_after_the_connect(void **state) {
+  world *w = *state;
+  side a = {0}, b = {0};
+  acceptor acc;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  start_connect(w, &a, NULL, &acc.local, 0);
+  expect(&b, 5);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "early", 5), WARP_OK);
+  assert_int_equal(w->ops->tcp_queued(a.tcp), 5);
+  assert_int_equal(w->ops->tcp_shutdown(a.tcp), WARP_OK);
+  run_until(w, &b.got);
+  run_until(w, &b.ended);
+  assert_memory_equal(b.head, "early", 5);
+  close_side(&a);
+  close_side(&b);
+  stop_acceptor(&acc);
+}
+
+static void test_refused(void **state) {
+  world *w = *state;
+  side a = {0}, b = {0};
+  acceptor acc;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  warp_addr to = acc.local;
+  stop_acceptor(&acc);
+  start_connect(w, &a, NULL, &to, 0);
+  run_until(w, &a.open);
+  assert_int_equal(a.open_status, WARP_CONN_REFUSED);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "x", 1), WARP_CLOSED);
+  run_for(w, 5);
+  assert_false(a.ended); /* on_open has told it */
+  close_side(&a);
+}
+
+static void test_errors_of_connecting_and_listening(void **state) {
+  world *w = *state;
+  side a = {.w = w}, b = {0};
+  acceptor acc;
+  wg_tcp_listener *second;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  assert_int_equal(w->ops->tcp_listen(w->env, &acc.local, 0, on_accept, &acc, &second),
+                   WARP_ADDR_IN_USE);
+  assert_int_equal(w->ops->tcp_connect(w->env, &acc.local, &acc.local, 0, &handlers, &a, &a.tcp),
+                   WARP_ADDR_IN_USE);
+  warp_addr not_ours = {.family = WARP_IP4, .ip = {203, 0, 113, 77}};
+  assert_int_equal(w->ops->tcp_listen(w->env, &not_ours, 0, on_accept, &acc, &second),
+                   WARP_ADDR_NOT_AVAILABLE);
+  warp_addr no_port = wg_addr_loopback(WARP_IP4, 0);
+  assert_int_equal(w->ops->tcp_connect(w->env, NULL, &no_port, 0, &handlers, &a, &a.tcp),
+                   WARP_INVALID);
+  warp_addr other_family = wg_addr_loopback(WARP_IP6, 80);
+  assert_int_equal(w->ops->tcp_connect(w->env, &no_port, &other_family, 0, &handlers, &a, &a.tcp),
+                   WARP_INVALID);
+  run_for(w, 5);
+  assert_false(a.open);
+  stop_acceptor(&acc);
+}
+
+/* A listener and two connections on one local port, as punching needs it. */
+static void test_a_port_shared_by_listener_and_connections(void **state) {
+  world *w = *state;
+  side out1 = {0}, out2 = {0}, in1 = {0}, in2 = {0}, unused = {0};
+  acceptor shared, far1, far2;
+  start_acceptor(w, &shared, WARP_IP4, WG_SOCK_REUSE, &unused);
+  start_acceptor(w, &far1, WARP_IP4, 0, &in1);
+  start_acceptor(w, &far2, WARP_IP4, 0, &in2);
+  start_connect(w, &out1, &shared.local, &far1.local, WG_SOCK_REUSE);
+  start_connect(w, &out2, &shared.local, &far2.local, WG_SOCK_REUSE);
+  run_until(w, &out1.open);
+  run_until(w, &out2.open);
+  assert_int_equal(out1.open_status, WARP_OK);
+  assert_int_equal(out2.open_status, WARP_OK);
+  run_until(w, &far1.accepted);
+  run_until(w, &far2.accepted);
+  warp_addr seen;
+  w->ops->tcp_addrs(in2.tcp, NULL, &seen);
+  assert_true(wg_addr_equal(&seen, &shared.local));
+  /* The same four addresses again: the connection exists already. */
+  side again = {.w = w};
+  assert_int_equal(w->ops->tcp_connect(w->env, &shared.local, &far1.local, WG_SOCK_REUSE, &handlers,
+                                       &again, &again.tcp),
+                   WARP_ADDR_NOT_AVAILABLE);
+  side *all[] = {&out1, &out2, &in1, &in2};
+  for (size_t i = 0; i < 4; i++) {
+    w->ops->tcp_reset(all[i]->tcp);
+  }
+  stop_acceptor(&shared);
+  stop_acceptor(&far1);
+  stop_acceptor(&far2);
+}
+
+static void test_many_connections_at_once(void **state) {
+  world *w = *state;
+  enum { MANY = 40 }; /* more than are accepted in one turn */
+  side out[MANY] = {0};
+  acceptor acc;
+  side unused = {0};
+  start_acceptor(w, &acc, WARP_IP4, 0, &unused);
+  acc.close_at_once = true;
+  for (size_t i = 0; i < MANY; i++) {
+    start_connect(w, &out[i], NULL, &acc.local, 0);
+  }
+  for (size_t i = 0; i < MANY; i++) {
+    run_until(w, &out[i].ended);
+    assert_int_equal(out[i].end_status, WARP_CLOSED);
+    close_side(&out[i]);
+  }
+  assert_int_equal(acc.count, MANY);
+  stop_acceptor(&acc);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------ */
+
+static void test_half_close(void **state) {
+  world *w = *state;
+  side a, b;
+  make_pair(w, &a, &b);
+  expect(&b, 3);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "bye", 3), WARP_OK);
+  assert_int_equal(w->ops->tcp_shutdown(a.tcp), WARP_OK);
+  assert_int_equal(w->ops->tcp_shutdown(a.tcp), WARP_CLOSED);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "x", 1), WARP_CLOSED);
+  run_until(w, &b.ended);
+  assert_true(b.got);
+  assert_int_equal(b.end_status, WARP_CLOSED);
+  /* The other direction goes on. */
+  expect(&a, 5);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "later", 5), WARP_OK);
+  run_until(w, &a.got);
+  assert_false(a.ended);
+  close_side(&b);
+  run_until(w, &a.ended);
+  close_side(&a);
+}
+
+static void test_reset(void **state) {
+  world *w = *state;
+  side a, b;
+  make_pair(w, &a, &b);
+  w->ops->tcp_reset(a.tcp);
+  run_until(w, &b.ended);
+  assert_int_equal(b.end_status, WARP_RESET);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "x", 1), WARP_CLOSED);
+  close_side(&b);
+}
+
+/* Bytes that arrived before the reset are read first. */
+static void test_reset_while_paused(void **state) {
+  world *w = *state;
+  side a, b;
+  make_pair(w, &a, &b);
+  w->ops->tcp_pause(b.tcp, true);
+  expect(&b, 4);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "last", 4), WARP_OK);
+  w->ops->tcp_reset(a.tcp);
+  run_for(w, 10);
+  assert_false(b.ended);
+  assert_int_equal(b.received, 0);
+  w->ops->tcp_pause(b.tcp, false);
+  run_until(w, &b.ended);
+  assert_int_equal(b.end_status, WARP_RESET);
+  assert_true(b.got);
+  close_side(&b);
+}
+
+/* Writing to what the peer has both ended and reset raises SIGPIPE unless it is asked not to. */
+static void test_writing_to_a_dead_connection_is_harmless(void **state) {
+  world *w = *state;
+  side a, b;
+  make_pair(w, &a, &b);
+  assert_int_equal(w->ops->tcp_shutdown(a.tcp), WARP_OK);
+  run_until(w, &b.ended);
+  w->ops->tcp_reset(a.tcp);
+  int status = WARP_OK;
+  for (int i = 0; i < 10 && status == WARP_OK; i++) {
+    status = w->ops->tcp_send(b.tcp, "x", 1);
+    run_for(w, 2);
+  }
+  assert_int_equal(status, WARP_CLOSED);
+  close_side(&b);
+}
+
+static void test_closing_in_callbacks(void **state) {
+  world *w = *state;
+  side a, b;
+  acceptor acc;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  b = (side){.close_in = IN_DATA};
+  a = (side){.close_in = IN_OPEN};
+  start_connect(w, &a, NULL, &acc.local, 0);
+  run_until(w, &a.open);
+  run_until(w, &acc.accepted);
+  run_until(w, &b.ended);
+  close_side(&b);
+  stop_acceptor(&acc);
+
+  make_pair(w, &a, &b);
+  a.close_in = IN_END;
+  b.close_in = IN_DATA;
+  assert_int_equal(w->ops->tcp_send(a.tcp, "12", 2), WARP_OK);
+  run_until(w, &a.ended);
+  assert_null(a.tcp);
+  assert_null(b.tcp);
+
+  make_pair(w, &a, &b);
+  a.close_in = IN_END;
+  w->ops->tcp_reset(b.tcp);
+  run_until(w, &a.ended);
+  assert_null(a.tcp);
+
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  acc.close_itself = true;
+  a = (side){.close_in = IN_END};
+  b = (side){0};
+  start_connect(w, &a, NULL, &acc.local, 0);
+  run_until(w, &acc.accepted);
+  close_side(&b);
+  run_until(w, &a.ended);
+}
+
+static void test_closing_while_connecting(void **state) {
+  world *w = *state;
+  side a = {0}, b = {0};
+  acceptor acc;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  start_connect(w, &a, NULL, &acc.local, 0);
+  close_side(&a);
+  run_for(w, 10);
+  assert_false(a.open);
+  if (acc.accepted) {
+    close_side(&b);
+  }
+  stop_acceptor(&acc);
+}
+
+/* ---- queues ---------------------------------------------------------------------------------- */
+
+enum { PIECE = 256 * 1024 };
+
+static uint8_t *make_piece(void) {
+  uint8_t *piece = malloc(PIECE);
+  assert_non_null(piece);
+  for (size_t i = 0; i < PIECE; i++) {
+    piece[i] = (uint8_t)(i * 7 + i / 256);
+  }
+  return piece;
+}
+
+/* Sends until the queue is full; returns the bytes taken and adds them up. */
+static size_t fill(side *s, const uint8_t *piece, unsigned *sum) {
+  size_t total = 0;
+  int status;
+  while ((status = s->w->ops->tcp_send(s->tcp, piece, PIECE)) == WARP_OK) {
+    total += PIECE;
+    *sum = add_up(*sum, piece, PIECE);
+    assert_in_range(total, 1, 64 << 20);
+  }
+  assert_int_equal(status, WARP_AGAIN);
+  return total;
+}
+
+static void test_pause_and_a_full_queue(void **state) {
+  world *w = *state;
+  side a, b;
+  uint8_t *piece = make_piece();
+  make_pair(w, &a, &b);
+  w->ops->tcp_pause(b.tcp, true);
+  unsigned sum = 0;
+  size_t total = fill(&a, piece, &sum);
+  size_t queued = w->ops->tcp_queued(a.tcp);
+  assert_in_range(queued, WG_TCP_QUEUE_MAX - PIECE + 1, WG_TCP_QUEUE_MAX);
+  run_for(w, 10);
+  assert_int_equal(b.received, 0);
+  assert_false(a.drained);
+
+  expect(&b, total);
+  w->ops->tcp_pause(b.tcp, false);
+  run_until(w, &b.got);
+  run_until(w, &a.drained);
+  assert_int_equal(b.sum, sum);
+  assert_int_equal(w->ops->tcp_send(a.tcp, piece, WG_TCP_QUEUE_MAX + (size_t)1), WARP_TOO_BIG);
+  close_side(&a);
+  close_side(&b);
+  free(piece);
+}
+
+static void test_close_sends_the_rest(void **state) {
+  world *w = *state;
+  side a, b;
+  uint8_t *piece = make_piece();
+  make_pair(w, &a, &b);
+  w->ops->tcp_pause(b.tcp, true);
+  unsigned sum = 0;
+  size_t total = fill(&a, piece, &sum);
+  /* Unread bytes on our side must not turn the close into a reset, which would cost the rest. */
+  assert_int_equal(w->ops->tcp_send(b.tcp, piece, PIECE), WARP_OK);
+  close_side(&a);
+  expect(&b, total);
+  w->ops->tcp_pause(b.tcp, false);
+  run_until(w, &b.ended);
+  assert_int_equal(b.end_status, WARP_CLOSED);
+  assert_int_equal(b.received, total);
+  assert_int_equal(b.sum, sum);
+  close_side(&b);
+  free(piece);
+}
+
+static void test_close_in_the_drain_callback(void **state) {
+  world *w = *state;
+  side a, b;
+  uint8_t *piece = make_piece();
+  make_pair(w, &a, &b);
+  a.close_in = IN_DRAIN;
+  unsigned sum = 0;
+  size_t total = fill(&a, piece, &sum);
+  run_until(w, &b.ended);
+  assert_int_equal(b.received, total);
+  assert_int_equal(b.sum, sum);
+  close_side(&b);
+  free(piece);
+}
+
+/* The peer never reads: the rest is given up after 2 s, and the environment waits that long. */
+static void test_close_gives_up_after_two_seconds(void **state) {
+  world *w = *state;
+  side a, b;
+  uint8_t *piece = make_piece();
+  make_pair(w, &a, &b);
+  w->ops->tcp_pause(b.tcp, true);
+  unsigned sum = 0;
+  fill(&a, piece, &sum);
+  uint64_t before_us = wg_now_us(w->env);
+  close_side(&a);
+  /* b's descriptor is not read from, so only the limit can end the connection. */
+  uv_run(&w->uv, UV_RUN_DEFAULT);
+  uint64_t took_ms = (wg_now_us(w->env) - before_us) / 1000;
+  assert_in_range(took_ms, 1900, 4000);
+  w->ops->tcp_reset(b.tcp);
+  free(piece);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_up, world_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_echo_over_ipv4),
+      TEST(test_echo_over_ipv6),
+      TEST(test_what_is_sent_early_goes_after_the_connect),
+      TEST(test_refused),
+      TEST(test_errors_of_connecting_and_listening),
+      TEST(test_a_port_shared_by_listener_and_connections),
+      TEST(test_many_connections_at_once),
+      TEST(test_half_close),
+      TEST(test_reset),
+      TEST(test_reset_while_paused),
+      TEST(test_writing_to_a_dead_connection_is_harmless),
+      TEST(test_closing_in_callbacks),
+      TEST(test_closing_while_connecting),
+      TEST(test_pause_and_a_full_queue),
+      TEST(test_close_sends_the_rest),
+      TEST(test_close_in_the_drain_callback),
+      TEST(test_close_gives_up_after_two_seconds),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

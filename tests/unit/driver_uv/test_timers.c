@@ -1,0 +1,166 @@
+#include "harness.h"
+
+typedef struct probe {
+  world *w;
+  wg_timer timer;
+  int id;
+  unsigned left; /* restarts */
+  uint64_t fired_us;
+  bool fired;
+} probe;
+
+static int order[8];
+static size_t order_len;
+
+static int reset_order(void **state) {
+  order_len = 0;
+  return world_up(state);
+}
+
+static void on_fire(void *arg) {
+  probe *p = arg;
+  p->fired = true;
+  p->fired_us = wg_now_us(p->w->env);
+  if (order_len < 8) {
+    order[order_len++] = p->id;
+  }
+}
+
+static void test_fire_in_order_of_deadline(void **state) {
+  world *w = *state;
+  probe p[4] = {{w, .id = 0}, {w, .id = 1}, {w, .id = 2}, {w, .id = 3}};
+  uint64_t start_us = wg_now_us(w->env);
+  wg_timer_start(w->env, &p[0].timer, 30000, on_fire, &p[0]);
+  wg_timer_start(w->env, &p[1].timer, 10000, on_fire, &p[1]);
+  wg_timer_start(w->env, &p[2].timer, 20000, on_fire, &p[2]);
+  wg_timer_start(w->env, &p[3].timer, 0, on_fire, &p[3]);
+  assert_int_equal(order_len, 0);
+  uv_run(&w->uv, UV_RUN_DEFAULT); /* ends by itself: nothing is active after the last one */
+  assert_int_equal(order_len, 4);
+  const int expected[] = {3, 1, 2, 0};
+  assert_memory_equal(order, expected, sizeof expected);
+  for (size_t i = 0; i < 3; i++) { /* never early */
+    uint64_t delay_us[] = {30000, 10000, 20000};
+    assert_true(p[i].fired_us - start_us >= delay_us[i]);
+  }
+}
+
+static void test_stopped_and_restarted(void **state) {
+  world *w = *state;
+  probe stopped = {w, .id = 1}, moved = {w, .id = 2}, last = {w, .id = 3};
+  wg_timer_start(w->env, &stopped.timer, 5000, on_fire, &stopped);
+  wg_timer_start(w->env, &moved.timer, 5000, on_fire, &moved);
+  wg_timer_start(w->env, &last.timer, 15000, on_fire, &last);
+  wg_timer_start(w->env, &moved.timer, 25000, on_fire, &moved);
+  wg_timer_stop(w->env, &stopped.timer);
+  uv_run(&w->uv, UV_RUN_DEFAULT);
+  assert_false(stopped.fired);
+  assert_int_equal(order_len, 2);
+  assert_int_equal(order[0], 3);
+  assert_int_equal(order[1], 2);
+}
+
+static void test_a_sooner_one_started_later(void **state) {
+  world *w = *state;
+  probe late = {w, .id = 1}, soon = {w, .id = 2};
+  uint64_t start_us = wg_now_us(w->env);
+  wg_timer_start(w->env, &late.timer, 60ULL * 1000 * 1000, on_fire, &late);
+  wg_timer_start(w->env, &soon.timer, 2000, on_fire, &soon);
+  run_until(w, &soon.fired);
+  assert_true(soon.fired_us - start_us < 1000 * 1000);
+  wg_timer_stop(w->env, &late.timer);
+  uv_run(&w->uv, UV_RUN_DEFAULT); /* the far deadline no longer holds the loop */
+}
+
+static void test_a_deadline_that_never_comes(void **state) {
+  world *w = *state;
+  probe never = {w, .id = 1};
+  wg_timer_start(w->env, &never.timer, UINT64_MAX, on_fire, &never);
+  uv_run(&w->uv, UV_RUN_DEFAULT); /* does not keep the loop running */
+  assert_false(never.fired);
+  wg_timer_stop(w->env, &never.timer);
+}
+
+static void again(void *arg) {
+  probe *p = arg;
+  p->left--;
+  if (p->left > 0) {
+    wg_timer_start(p->w->env, &p->timer, 0, again, p);
+  } else {
+    p->fired = true;
+  }
+}
+
+static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  (void)data;
+  (void)len;
+  (void)from;
+  probe *p = arg;
+  p->left = 1; /* the timer comes to its end */
+}
+
+/* A timer that restarts itself without delay leaves room for sockets. */
+static void test_zero_delays_do_not_starve_sockets(void **state) {
+  world *w = *state;
+  probe p = {w, .left = UINT32_MAX};
+  wg_udp *udp;
+  warp_addr local = wg_addr_loopback(WARP_IP4, 0);
+  assert_int_equal(w->ops->udp_open(w->env, &local, 0, on_datagram, &p, &udp), WARP_OK);
+  w->ops->udp_local(udp, &local);
+  wg_timer_start(w->env, &p.timer, 0, again, &p);
+  assert_int_equal(w->ops->udp_send(udp, &local, "x", 1), WARP_OK);
+  run_until(w, &p.fired);
+  w->ops->udp_close(udp);
+}
+
+static void stop_other(void *arg) {
+  probe *p = arg;
+  wg_timer_stop(p[0].w->env, &p[1].timer);
+  p[0].fired = true;
+}
+
+static void test_stopping_another_that_is_due(void **state) {
+  world *w = *state;
+  probe p[2] = {{w, .id = 0}, {w, .id = 1}};
+  wg_timer_start(w->env, &p[0].timer, 0, stop_other, p);
+  wg_timer_start(w->env, &p[1].timer, 0, on_fire, &p[1]);
+  uv_run(&w->uv, UV_RUN_DEFAULT);
+  assert_true(p[0].fired);
+  assert_false(p[1].fired);
+}
+
+static void test_clocks(void **state) {
+  world *w = *state;
+  uint64_t first_us = wg_now_us(w->env);
+  assert_true(first_us > 0);
+  assert_true(wg_now_us(w->env) >= first_us);
+  int64_t now_ms = w->ops->wall_ms(w->env);
+  assert_true(now_ms > 1600000000000); /* after 2020 */
+  wg_uv_env_set_wall_offset(w->env, -5000);
+  int64_t behind_ms = now_ms - w->ops->wall_ms(w->env);
+  assert_in_range(behind_ms, 1000, 5000); /* 5 s less what the test took meanwhile */
+}
+
+static void test_randomness(void **state) {
+  world *w = *state;
+  uint8_t a[64] = {0}, b[64] = {0};
+  assert_int_equal(w->ops->random(w->env, a, sizeof a), WARP_OK);
+  assert_int_equal(w->ops->random(w->env, b, sizeof b), WARP_OK);
+  assert_memory_not_equal(a, b, sizeof a);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, reset_order, world_down)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      TEST(test_fire_in_order_of_deadline),
+      TEST(test_stopped_and_restarted),
+      TEST(test_a_sooner_one_started_later),
+      TEST(test_a_deadline_that_never_comes),
+      TEST(test_zero_delays_do_not_starve_sockets),
+      TEST(test_stopping_another_that_is_due),
+      TEST(test_clocks),
+      TEST(test_randomness),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

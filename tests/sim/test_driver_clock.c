@@ -37,13 +37,13 @@ static void test_jumps(void **state) {
   fixture f = build();
   tick a = {.env = sim_host_env(f.a), .world = f.world};
   tick b = {.env = sim_host_env(f.b), .world = f.world};
-  wg_timer_start(a.env, &a.timer, 86400 * second, on_tick, &a);
-  wg_timer_start(b.env, &b.timer, 5 * ms, on_tick, &b);
+  wg_timer_start(a.env, &a.timer, 86400 * SIM_SECOND, on_tick, &a);
+  wg_timer_start(b.env, &b.timer, 5 * SIM_MS, on_tick, &b);
   assert_int_equal(sim_host_handles(f.a), 1);
-  assert_int_equal(sim_run_until_idle(f.world, 100000 * second), WARP_OK);
-  assert_int_equal(b.at_us, 5 * ms);
-  assert_int_equal(a.at_us, 86400 * second);
-  assert_int_equal(sim_now_us(f.world), 86400 * second);
+  assert_int_equal(sim_run_until_idle(f.world, 100000 * SIM_SECOND), WARP_OK);
+  assert_int_equal(b.at_us, 5 * SIM_MS);
+  assert_int_equal(a.at_us, 86400 * SIM_SECOND);
+  assert_int_equal(sim_now_us(f.world), 86400 * SIM_SECOND);
   assert_int_equal(sim_world_trace(f.world).events, 2);
   assert_int_equal(sim_world_free(f.world), 0);
 }
@@ -53,14 +53,14 @@ static void test_stop_and_restart(void **state) {
   fixture f = build();
   tick a = {.env = sim_host_env(f.a), .world = f.world};
   tick b = {.env = sim_host_env(f.a), .world = f.world};
-  wg_timer_start(a.env, &a.timer, 5 * ms, on_tick, &a);
-  wg_timer_start(a.env, &b.timer, 6 * ms, on_tick, &b);
-  wg_timer_start(a.env, &a.timer, 9 * ms, on_tick, &a);
+  wg_timer_start(a.env, &a.timer, 5 * SIM_MS, on_tick, &a);
+  wg_timer_start(a.env, &b.timer, 6 * SIM_MS, on_tick, &b);
+  wg_timer_start(a.env, &a.timer, 9 * SIM_MS, on_tick, &a);
   wg_timer_stop(a.env, &b.timer);
-  assert_int_equal(sim_run_for(f.world, 20 * ms), WARP_OK);
-  assert_int_equal(a.at_us, 9 * ms);
+  assert_int_equal(sim_run_for(f.world, 20 * SIM_MS), WARP_OK);
+  assert_int_equal(a.at_us, 9 * SIM_MS);
   assert_int_equal(b.count, 0);
-  assert_int_equal(sim_now_us(f.world), 20 * ms);
+  assert_int_equal(sim_now_us(f.world), 20 * SIM_MS);
   assert_int_equal(sim_world_free(f.world), 0);
 }
 
@@ -71,15 +71,15 @@ static bool ticked_thrice(void *arg) {
 static void test_run_until(void **state) {
   (void)state;
   fixture f = build();
-  tick a = {.env = sim_host_env(f.a), .world = f.world, .restarts = 9, .period_us = 10 * ms};
+  tick a = {.env = sim_host_env(f.a), .world = f.world, .restarts = 9, .period_us = 10 * SIM_MS};
   wg_timer_start(a.env, &a.timer, 0, on_tick, &a);
-  assert_int_equal(sim_run_until(f.world, ticked_thrice, &a, second), WARP_OK);
-  assert_int_equal(sim_now_us(f.world), 20 * ms);
-  assert_int_equal(sim_run_until_idle(f.world, 10 * ms), WARP_TIMEOUT);
+  assert_int_equal(sim_run_until(f.world, ticked_thrice, &a, SIM_SECOND), WARP_OK);
+  assert_int_equal(sim_now_us(f.world), 20 * SIM_MS);
+  assert_int_equal(sim_run_until_idle(f.world, 10 * SIM_MS), WARP_TIMEOUT);
   assert_int_equal(a.count, 4);
   bool never = false;
-  assert_int_equal(sim_run_until_set(f.world, &never, second), WARP_TIMEOUT);
-  assert_int_equal(sim_now_us(f.world), second + 30 * ms);
+  assert_int_equal(sim_run_until_set(f.world, &never, SIM_SECOND), WARP_TIMEOUT);
+  assert_int_equal(sim_now_us(f.world), SIM_SECOND + 30 * SIM_MS);
   assert_int_equal(a.count, 10);
   assert_int_equal(sim_world_free(f.world), 0);
 }
@@ -91,7 +91,7 @@ static void test_livelock(void **state) {
   tick a = {.env = sim_host_env(f.a), .world = f.world, .restarts = UINT32_MAX};
   wg_timer_start(a.env, &a.timer, 0, on_tick, &a);
   sim_set_event_limit(f.world, 1000);
-  assert_int_equal(sim_run_for(f.world, second), WARP_LIMIT);
+  assert_int_equal(sim_run_for(f.world, SIM_SECOND), WARP_LIMIT);
   assert_int_equal(sim_now_us(f.world), 0);
   wg_timer_stop(a.env, &a.timer);
   assert_int_equal(sim_world_free(f.world), 0);
@@ -106,9 +106,9 @@ static void test_clocks(void **state) {
   assert_int_not_equal(a0, b0);
   assert_int_equal(a->ops->wall_ms(a), b->ops->wall_ms(b));
   sim_host_set_clock_skew_ms(f.b, -90000);
-  assert_int_equal(sim_run_for(f.world, 1500 * ms), WARP_OK);
-  assert_int_equal(wg_now_us(a) - a0, 1500 * ms);
-  assert_int_equal(wg_now_us(b) - b0, 1500 * ms);
+  assert_int_equal(sim_run_for(f.world, 1500 * SIM_MS), WARP_OK);
+  assert_int_equal(wg_now_us(a) - a0, 1500 * SIM_MS);
+  assert_int_equal(wg_now_us(b) - b0, 1500 * SIM_MS);
   assert_int_equal(a->ops->wall_ms(a) - b->ops->wall_ms(b), 90000);
   assert_int_equal(sim_world_free(f.world), 0);
 }
@@ -129,7 +129,7 @@ static void test_left_open(void **state) {
   wg_broker_options options = {.server = "192.0.2.2:1883", .client_id = "x", .topic = "t"};
   wg_broker_handlers broker_none = {0};
   warp_addr there = address("192.0.2.2:9");
-  wg_timer_start(env, &a.timer, second, on_tick, &a);
+  wg_timer_start(env, &a.timer, SIM_SECOND, on_tick, &a);
   assert_int_equal(env->ops->udp_open(env, &any, 0, NULL, NULL, &udp), WARP_OK);
   assert_int_equal(env->ops->tcp_listen(env, &any, 0, NULL, NULL, &listener), WARP_OK);
   assert_int_equal(env->ops->tcp_connect(env, NULL, &there, 0, &none, NULL, &tcp), WARP_OK);

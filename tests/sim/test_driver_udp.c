@@ -66,7 +66,7 @@ static void test_latency(void **state) {
   open_box(&b, f.b, "0.0.0.0:2000", 0);
   assert_int_equal(send_text(&a, "192.0.2.129:2000", "hello"), WARP_OK);
   assert_int_equal(b.count, 0); /* never from inside a call */
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(b.count, 1);
   assert_memory_equal(b.last, "hello", 5);
   assert_int_equal(b.at_us, 2 * SIM_LATENCY_US);
@@ -84,12 +84,12 @@ static void test_near(void **state) {
   open_box(&other, f.neighbour, "0.0.0.0:2000", 0);
   send_text(&a, "192.0.2.2:2000", "lan");
   send_text(&a, "127.0.0.1:1000", "loopback");
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(other.at_us, SIM_LAN_US);
   assert_int_equal(a.at_us, SIM_LOOPBACK_US);
   assert_address(&a.from, "127.0.0.1:1000");
   send_text(&a, "192.0.2.1:1000", "own address");
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_address(&a.from, "192.0.2.1:1000");
   close_box(&a);
   close_box(&other);
@@ -106,7 +106,7 @@ static void test_nobody_there(void **state) {
   assert_int_equal(send_text(&a, "192.0.2.129:2001", "closed"), WARP_OK);
   assert_int_equal(send_text(&a, "203.0.113.1:2000", "no such host"), WARP_OK);
   assert_int_equal(send_text(&b, "192.0.2.1:1000", "out of loopback"), WARP_UNREACHABLE);
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(a.count + b.count, 0);
   close_box(&a);
   close_box(&b);
@@ -128,7 +128,7 @@ static void test_refused_sends(void **state) {
   assert_int_equal(send_text(&a, "224.0.0.1:5", ""), WARP_UNREACHABLE);
   assert_int_equal(send_text(&a, "192.0.2.129", "port 0"), WARP_INVALID);
   assert_int_equal(send_text(&a, "[2001:db8::1]:5", "family"), WARP_INVALID);
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(b.count, 2);
   assert_int_equal(b.bytes, WG_UDP_MAX);
   close_box(&a);
@@ -179,11 +179,11 @@ static void test_shared_port(void **state) {
   open_box(&exact, f.a, "192.0.2.1:2000", WG_SOCK_REUSE);
   open_box(&any, f.a, "0.0.0.0:2000", WG_SOCK_REUSE);
   send_text(&sender, "192.0.2.1:2000", "x");
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(exact.count, 1);
   close_box(&exact);
   send_text(&sender, "192.0.2.1:2000", "x");
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(any.count, 1);
   close_box(&any);
   close_box(&sender);
@@ -200,7 +200,7 @@ static void test_close_in_callback(void **state) {
   for (int i = 0; i < 5; i++) {
     send_text(&a, "192.0.2.129:2000", "x");
   }
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(b.count, 1);
   assert_int_equal(sim_host_handles(f.b), 0);
   close_box(&a);
@@ -221,7 +221,7 @@ static void test_impairments(void **state) {
     a.env->ops->udp_send(a.udp, &to, &number, 1);
     assert_int_equal(sim_run_for(f.world, 100), WARP_OK);
   }
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   /* Expected 2000 * 0.81 * 1.0975 = 1778, standard deviation about 25. */
   assert_in_range(b.count, 1650, 1900);
   assert_in_range(sim_world_trace(f.world).lost, 280, 480);
@@ -240,13 +240,13 @@ static void test_network_down(void **state) {
   open_box(&b, f.b, "0.0.0.0:2000", 0);
   send_text(&a, "192.0.2.129:2000", "on its way");
   sim_network_set_up(f.two, false);
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(send_text(&b, "192.0.2.1:1000", "out"), WARP_OK);
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(a.count + b.count, 0);
   sim_network_set_up(f.two, true);
   send_text(&a, "192.0.2.129:2000", "again");
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(b.count, 1);
   close_box(&a);
   close_box(&b);
@@ -265,7 +265,7 @@ static void test_ip6(void **state) {
   open_box(&a, f.a, "[::]:1000", WG_SOCK_V6ONLY);
   open_box(&b, f.b, "[2001:db8:2::1]:2000", 0);
   send_text(&a, "[2001:db8:2::1]:2000", "x");
-  assert_int_equal(sim_run_until_idle(f.world, second), WARP_OK);
+  assert_int_equal(sim_run_until_idle(f.world, SIM_SECOND), WARP_OK);
   assert_int_equal(b.count, 1);
   assert_address(&b.from, "[2001:db8:1::1]:1000");
   close_box(&a);

@@ -12,9 +12,6 @@
 #include "base/addr.h"
 #include "sim.h"
 
-static const uint64_t ms = 1000;
-static const uint64_t second = 1000000;
-
 static inline warp_addr address(const char *text) {
   warp_addr addr;
   assert_int_equal(warp_addr_parse(text, &addr), WARP_OK);

@@ -104,12 +104,10 @@ void sim_nat_free(sim_nat_box *box);
 const warp_addr *sim_nat_external(const sim_nat_box *box);
 void sim_nat_flush(sim_nat_box *box);
 size_t sim_nat_count(sim_nat_box *box, uint64_t now_us);
-/* Translates the source of what leaves; false when no port is left. */
-bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src,
-                 const warp_addr *dst);
-/* Translates the destination of what comes in; false when it is filtered. */
-bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, const warp_addr *src,
-                warp_addr *dst);
+/* Translates what leaves; false when no port is left. */
+bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst);
+/* Translates what comes in; false when it is filtered. */
+bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst);
 
 struct sim_network {
   wg_list item;

@@ -12,6 +12,7 @@ typedef struct session {
   uint8_t proto;
   uint16_t port; /* external */
   warp_addr inside, remote;
+  warp_addr shown; /* the remote address as the inside sees it */
   uint64_t expires_us;
   bool opened; /* the inside sent on it: only then does it map and open the filter for others */
 } session;
@@ -94,7 +95,7 @@ static session *add(sim_nat_box *box, uint8_t proto, const warp_addr *inside, ui
   entry->proto = proto;
   entry->inside = *inside;
   entry->port = port;
-  entry->remote = *remote;
+  entry->remote = entry->shown = *remote;
   wg_list_push(port_bucket(box, port), &entry->by_port);
   wg_list_push(inside_bucket(box, inside), &entry->by_inside);
   return entry;
@@ -123,7 +124,7 @@ static session *find_outgoing(sim_nat_box *box, uint64_t now_us, uint8_t proto,
     if (entry->expires_us <= now_us) {
       forget(entry);
     } else if (entry->proto == proto && wg_addr_equal(&entry->inside, inside) &&
-               (exact ? wg_addr_equal(&entry->remote, remote)
+               (exact ? wg_addr_equal(&entry->shown, remote)
                       : entry->opened && same_remote(box->nat.mapping, &entry->remote, remote))) {
       return entry;
     }
@@ -190,8 +191,7 @@ static uint16_t allocate(sim_nat_box *box, uint64_t now_us, uint8_t proto, uint1
 
 /* ---- translating ----------------------------------------------------------------------------- */
 
-bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src,
-                 const warp_addr *dst) {
+bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst) {
   session *entry = find_outgoing(box, now_us, proto, src, dst, true);
   if (entry == NULL) {
     const session *mapped = find_outgoing(box, now_us, proto, src, dst, false);
@@ -204,11 +204,22 @@ bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *sr
   entry->opened = true;
   refresh(box, entry, now_us);
   *src = wg_addr_with_port(&box->external, entry->port);
+  *dst = entry->remote;
   return true;
 }
 
-bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, const warp_addr *src,
-                warp_addr *dst) {
+/* Two sessions of an inside address with one remote address would make answers ambiguous. Linux
+ * then shows the younger one from another port of the remote, and so do we. */
+static warp_addr show_apart(sim_nat_box *box, uint64_t now_us, uint8_t proto,
+                            const warp_addr *inside, const warp_addr *remote) {
+  warp_addr shown = *remote;
+  while (find_outgoing(box, now_us, proto, inside, &shown, true) != NULL) {
+    shown.port = (uint16_t)(PORT_MIN + wg_rng_below(&box->rng, PORT_COUNT));
+  }
+  return shown;
+}
+
+bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst) {
   session *entry = find_incoming(box, now_us, proto, dst->port, src, true);
   if (entry == NULL) {
     const session *opening = find_incoming(box, now_us, proto, dst->port, src, false);
@@ -216,9 +227,13 @@ bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, const warp_add
       return false;
     }
     /* An answer to it will leave by the same session, so from the same port. */
-    entry = add(box, proto, &opening->inside, dst->port, src);
+    warp_addr inside = opening->inside;
+    warp_addr shown = show_apart(box, now_us, proto, &inside, src);
+    entry = add(box, proto, &inside, dst->port, src);
+    entry->shown = shown;
   }
   refresh(box, entry, now_us);
+  *src = entry->shown;
   *dst = entry->inside;
   return true;
 }

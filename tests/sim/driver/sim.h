@@ -17,6 +17,10 @@
 #include <stdio.h>
 #include <warpgate/plugin.h>
 
+/* Virtual time is counted in microseconds. */
+#define SIM_MS     UINT64_C(1000)
+#define SIM_SECOND UINT64_C(1000000)
+
 typedef struct sim_world sim_world;
 typedef struct sim_network sim_network;
 typedef struct sim_host sim_host;

@@ -56,7 +56,7 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   put(env, "NATSIM_BY_NAME", o->by_name ? "1" : "0");
   put(env, "NATSIM_SET", o->set);
   put(env, "NATSIM_DATA", peer->folder);
-  put(env, "NATSIM_MACHINE_ID", machine);
+  put(env, "NATSIM_MACHINE", machine);
   put(env, "HOME", peer->folder);
   static const char *const passed_on[] = {"ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS",
                                           "LLVM_PROFILE_FILE", "GCOV_PREFIX"};

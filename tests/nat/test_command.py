@@ -228,7 +228,7 @@ def test_bad_peers(natsim, side, how, outcome, reason):
 
 def test_an_endpoint_that_is_no_program(natsim):
     done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names", "--endpoint",
-                      "no-such-program", "--json")
+                      "/nonexistent/program", "--json")
     assert done.returncode == 1
     assert "not found" in json.loads(done.out)["reason"]
 

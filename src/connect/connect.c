@@ -311,7 +311,7 @@ void wg_connect_on_stream(wg_connect *connect, wg_tcp *tcp, const warp_addr *fro
   wg_candidate *candidate = calloc(1, sizeof *candidate);
   if (stream == NULL || candidate == NULL) {
     if (stream != NULL)
-      wg_stream_ops.reset(stream);
+      wg_stream_carrier.reset(stream);
     free(candidate);
     return;
   }
@@ -320,7 +320,7 @@ void wg_connect_on_stream(wg_connect *connect, wg_tcp *tcp, const warp_addr *fro
   wg_pipe_options options = {.env = env,
                              .identity = connect->config.identity,
                              .kind = WARP_STREAM,
-                             .ops = &wg_stream_ops,
+                             .ops = &wg_stream_carrier,
                              .carrier = stream,
                              .callbacks = inbound_callbacks,
                              .arg = candidate};

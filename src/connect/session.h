@@ -93,7 +93,7 @@ typedef struct wg_stream {
   wg_tcp *tcp;
   warp_pipe *pipe;
 } wg_stream;
-extern const wg_carrier_ops wg_stream_ops;
+extern const wg_carrier_ops wg_stream_carrier;
 /* Takes over an open connection. NULL when out of memory (the connection is then reset). */
 wg_stream *wg_stream_new(wg_env *env, wg_tcp *tcp);
 /* Gives up all connections of an attempt that are not open yet. */

@@ -70,7 +70,7 @@ static void stream_addrs(void *carrier, warp_addr *local, warp_addr *remote) {
   stream->env->ops->tcp_addrs(stream->tcp, local, remote);
 }
 
-const wg_carrier_ops wg_stream_ops = {
+const wg_carrier_ops wg_stream_carrier = {
     .send = stream_send,
     .queued = stream_queued,
     .shutdown = stream_shutdown,

@@ -199,8 +199,9 @@ static void messages_input(warp_pipe *pipe, const uint8_t *data, size_t len) {
     pipe->dropped++;
     return;
   }
-  /* The server repeats its last flight until a record of ours shows that it arrived. */
-  bool repeated = pipe->client && wg_pipe_is_up(pipe) &&
+  /* The server repeats its last flight until a record of ours shows that it arrived. A nomination
+   * that is being repeated says it already. */
+  bool repeated = pipe->client && wg_pipe_is_up(pipe) && !pipe->again.running &&
                   (data[0] == CONTENT_CHANGE_CIPHER_SPEC || data[0] == CONTENT_HANDSHAKE);
   wg_secure_feed(pipe->secure, data, len);
   bool more = true;
@@ -213,7 +214,7 @@ static void messages_input(warp_pipe *pipe, const uint8_t *data, size_t len) {
   }
   wg_secure_feed(pipe->secure, NULL, 0);
   if (repeated && wg_pipe_is_up(pipe)) {
-    write_control(pipe, RECORD_KEEPALIVE);
+    write_control(pipe, RECORD_KEEPALIVE_REPLY);
   }
 }
 
@@ -242,6 +243,9 @@ static void messages_watch(warp_pipe *pipe) {
 static void messages_secured(warp_pipe *pipe) {
   pipe->heard_us = pipe->sent_us = wg_now_us(pipe->env);
   wg_pipe_watch_in(pipe, WG_PIPE_KEEPALIVE_MS * 1000u);
+  if (pipe->client) {
+    wg_pipe_repeat_stop(pipe); /* the server's last flight answers ours */
+  }
 }
 
 static void messages_nominate(warp_pipe *pipe) {

@@ -232,6 +232,10 @@ void wg_pipe_repeat_later(warp_pipe *pipe) {
   wg_pipe_repeat_from(pipe, delay_ms < WG_REPEAT_MAX_MS ? delay_ms : WG_REPEAT_MAX_MS);
 }
 
+void wg_pipe_repeat_stop(warp_pipe *pipe) {
+  stop_timer(pipe, &pipe->again);
+}
+
 void wg_pipe_watch_in(warp_pipe *pipe, uint64_t delay_us) {
   wg_timer_start(pipe->env, &pipe->alive, delay_us, on_alive, pipe);
 }
@@ -352,9 +356,6 @@ void wg_pipe_nominate(warp_pipe *pipe) {
 }
 
 void wg_pipe_discard(warp_pipe *pipe) {
-  if (pipe->state == WG_PIPE_GONE) {
-    return;
-  }
   wg_pipe_enter(pipe);
   if (pipe->kind == WARP_MESSAGES && wg_pipe_is_up(pipe)) {
     pipe->of_kind->finish(pipe); /* a stream's peer sees the reset */
@@ -362,6 +363,10 @@ void wg_pipe_discard(warp_pipe *pipe) {
   close_carrier(pipe, pipe->ops->reset);
   wg_pipe_finish(pipe);
   wg_pipe_leave(pipe);
+}
+
+unsigned long wg_pipe_dropped(const warp_pipe *pipe) {
+  return pipe->dropped;
 }
 
 void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,

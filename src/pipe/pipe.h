@@ -92,6 +92,9 @@ void wg_pipe_carrier_drained(warp_pipe *pipe);
 void wg_pipe_retransmit(warp_pipe *pipe);
 /* Initiator: this is the one. */
 void wg_pipe_nominate(warp_pipe *pipe);
+/* Datagrams: how many records were dropped because they were malformed, out of place, or too many
+ * to keep for an application that was not there yet. */
+unsigned long wg_pipe_dropped(const warp_pipe *pipe);
 /* Not this one: resets the carrier, frees the pipe, no callback. */
 void wg_pipe_discard(warp_pipe *pipe);
 /* Called by the session when the pipe becomes the application's: how it came to be (kind, local,

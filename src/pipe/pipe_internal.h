@@ -121,6 +121,8 @@ void wg_pipe_finish(warp_pipe *pipe);
 void wg_pipe_repeat_from(warp_pipe *pipe, uint32_t delay_ms);
 /* Restarts it at twice the last interval. */
 void wg_pipe_repeat_later(warp_pipe *pipe);
+void wg_pipe_repeat_stop(warp_pipe *pipe);
+/* Starts the timer `alive`. */
 void wg_pipe_watch_in(warp_pipe *pipe, uint64_t delay_us);
 
 #endif

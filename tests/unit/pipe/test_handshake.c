@@ -124,6 +124,30 @@ static void server_may_learn_from_the_hello_that_it_is(void **state) {
   rig_free(&rig);
 }
 
+static unsigned secured_elsewhere;
+static void secured_in_session(void *arg, warp_pipe *pipe) {
+  assert_non_null(pipe);
+  secured_elsewhere += *(const unsigned *)arg;
+}
+static void move_to_session(rig_end *end) {
+  static unsigned weight = 3;
+  wg_pipe_callbacks callbacks = {.on_secured = secured_in_session};
+  wg_pipe_set_callbacks(end->pipe, &callbacks, &weight);
+}
+
+static void hello_decides_whose_pipe_it_is(void **state) {
+  (void)state;
+  pipe_rig rig;
+  rig_init(&rig, WARP_STREAM);
+  rig.server.on_hello = move_to_session;
+  secured_elsewhere = 0;
+  rig_open(&rig, RIG_HELLO_LEN);
+  rig_run(&rig, 200);
+  assert_int_equal(secured_elsewhere, 3);
+  assert_int_equal(rig.server.secured, 0);
+  rig_free(&rig);
+}
+
 static void server_may_know_the_key_before(void **state) {
   (void)state;
   for (int i = 0; i < 2; i++) {
@@ -349,6 +373,7 @@ int main(void) {
       cmocka_unit_test(hello_arrives_intact),
       cmocka_unit_test(server_may_be_the_initiator),
       cmocka_unit_test(server_may_learn_from_the_hello_that_it_is),
+      cmocka_unit_test(hello_decides_whose_pipe_it_is),
       cmocka_unit_test(server_may_know_the_key_before),
       cmocka_unit_test(server_with_another_key_is_no_pipe),
       cmocka_unit_test(client_with_another_key_is_no_pipe),

@@ -201,7 +201,7 @@ static int carrier_send(void *carrier, const void *data, size_t len) {
     lane->blocked--;
     return WARP_AGAIN;
   }
-  if (lane->drop_next > 0 || lane->black_hole) {
+  if (lane->drop_next > 0 || lane->sent == lane->drop_at || lane->black_hole) {
     lane->drop_next -= lane->drop_next > 0;
     return WARP_OK;
   }

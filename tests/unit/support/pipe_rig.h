@@ -24,6 +24,7 @@ typedef struct rig_lane {
   unsigned sent;                   /* datagrams or sends */
   size_t largest;                  /* datagram */
   size_t queue_max;                /* streams: WARP_AGAIN above */
+  unsigned drop_at;                /* the n-th datagram is lost, counted from 1 */
   unsigned drop_next;              /* datagrams to lose, whatever the rates say */
   unsigned blocked;                /* datagrams: sends to answer with WARP_AGAIN */
   bool black_hole;                 /* datagrams: lose everything */

@@ -114,6 +114,8 @@ void wg_job_cancel(wg_name_job *job);
 
 /* Keeps `name` registered with this record from now on. WARP_NOMEM. */
 int wg_keep_set(wg_names *names, const char *name, const uint8_t *record, size_t len);
+/* Registers every kept name anew, with this record. */
+void wg_keep_update(wg_names *names, const uint8_t *record, size_t len);
 void wg_keep_drop(wg_names *names, const char *name);
 void wg_keep_drop_all(wg_names *names);
 /* The sequence of the kept record. False when the name is not kept. */

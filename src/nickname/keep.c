@@ -30,6 +30,12 @@ static void drop(kept *entry) {
   free(entry);
 }
 
+static void take_record(kept *entry, const uint8_t *record, size_t len) {
+  memcpy(entry->record, record, len);
+  entry->record_len = len;
+  entry->retry_ms = WG_NAME_RETRY_MS;
+}
+
 int wg_keep_set(wg_names *names, const char *name, const uint8_t *record, size_t len) {
   kept *entry = find(names, name);
   if (entry == NULL) {
@@ -41,9 +47,7 @@ int wg_keep_set(wg_names *names, const char *name, const uint8_t *record, size_t
     memcpy(entry->name, name, strlen(name) + 1);
     wg_list_push(&names->kept, &entry->link);
   }
-  memcpy(entry->record, record, len);
-  entry->record_len = len;
-  entry->retry_ms = WG_NAME_RETRY_MS;
+  take_record(entry, record, len);
   return WARP_OK;
 }
 
@@ -85,6 +89,14 @@ static void on_renew(void *arg) {
 
 static void plan(kept *entry, uint32_t delay_ms) {
   wg_timer_start(entry->names->env, &entry->renew, delay_ms * UINT64_C(1000), on_renew, entry);
+}
+
+void wg_keep_update(wg_names *names, const uint8_t *record, size_t len) {
+  for (wg_list *link = names->kept.next; link != &names->kept; link = link->next) {
+    kept *entry = WG_CONTAINER(link, kept, link);
+    take_record(entry, record, len);
+    on_renew(entry);
+  }
 }
 
 /* Asking again is no use when a server said that it will not have the record. */

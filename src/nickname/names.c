@@ -75,6 +75,17 @@ int wg_names_register(wg_names *names, const char *name, const uint8_t *record, 
   return status;
 }
 
+int wg_names_update(wg_names *names, const uint8_t *record, size_t len) {
+  if (names->closing) {
+    return WARP_STATE;
+  }
+  if (!is_our_record(names, record, len)) {
+    return WARP_INVALID;
+  }
+  wg_keep_update(names, record, len);
+  return WARP_OK;
+}
+
 int wg_names_lookup(wg_names *names, const char *name, wg_names_cb cb, void *arg) {
   char plain[WARP_NAME_MAX + 1];
   if (wg_name_normalize(name, plain) != WARP_OK) {

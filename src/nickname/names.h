@@ -43,6 +43,9 @@ void wg_names_close(wg_names *names);
  * knows a newer record of ours), WARP_EXPIRED, WARP_BAD_SIGNATURE. */
 int wg_names_register(wg_names *names, const char *name, const uint8_t *record, size_t len,
                       wg_names_cb cb, void *arg);
+/* A new record of ours: takes the place of the old one in every name that is kept, and the servers
+ * hear of it at once. WARP_INVALID (not ours), WARP_STATE (closing). */
+int wg_names_update(wg_names *names, const uint8_t *record, size_t len);
 /* Looks up: the first record with a good signature that any server returns. WARP_NOT_FOUND when a
  * server says so and none has it; what was wrong with the record when no server had a good one. */
 int wg_names_lookup(wg_names *names, const char *name, wg_names_cb cb, void *arg);

@@ -87,10 +87,12 @@ static int start_broker(const starter *s) {
 }
 
 static int start_names(const starter *s) {
+  /* All peers of a run come from two addresses, so the quota of one address must not bind. */
   char store[PATH_MAX], listen[64];
   snprintf(store, sizeof store, "%s/names.db", s->folder);
   snprintf(listen, sizeof listen, SIM_SERVER_1 ":%d", NAMES_PORT);
-  const char *argv[] = {s->programs->names, "--listen", listen, "--store", store, NULL};
+  const char *argv[] = {s->programs->names, "--listen", listen, "--store", store,
+                        "--quota-v4",       "1000000",  NULL};
   return start_one(s, "warpgate-names", argv, true);
 }
 

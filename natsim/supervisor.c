@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -39,21 +40,31 @@ static void complain(const char *text) {
 
 /* ---- progress -------------------------------------------------------------------------------- */
 
+/* Columns of the terminal on stderr, 0 if it is none. */
+static size_t terminal_width(void) {
+  enum { USUAL = 80 };
+  if (!isatty(STDERR_FILENO))
+    return 0;
+  struct winsize size;
+  bool known = !ioctl(STDERR_FILENO, TIOCGWINSZ, &size) && size.ws_col;
+  return known ? size.ws_col : USUAL;
+}
+
 /* On a terminal one line that changes, else a line for each trial. */
 static void show_progress(const supervisor *s, const sim_summary *last) {
   const sim_plan *plan = s->setup->work.plan;
-  bool terminal = isatty(STDERR_FILENO);
-  fprintf(stderr, "%s%zu/%zu", terminal ? "\r\033[K" : "", s->done, plan->count);
-  if (last) {
-    fprintf(stderr, " %s x %s: ", plan->a_profiles[last->a].name, plan->b_profiles[last->b].name);
-    if (last->outcome == SIM_CONNECTED)
-      fprintf(stderr, "%s, %s, %.0f ms", last->winner, last->path, last->connect_ms);
-    else
-      fprintf(stderr, "%s: %s", sim_outcome_name(last->outcome), last->reason);
-  }
-  /* What went wrong stays on the screen. */
-  bool stays = !terminal || (last && last->outcome == SIM_ERROR) || s->done == plan->count;
-  fputs(stays ? "\n" : "", stderr);
+  char how[704], line[1200];
+  if (last->outcome == SIM_CONNECTED)
+    snprintf(how, sizeof how, "%s, %s, %.0f ms", last->winner, last->path, last->connect_ms);
+  else
+    snprintf(how, sizeof how, "%s: %s", sim_outcome_name(last->outcome), last->reason);
+  snprintf(line, sizeof line, "%zu/%zu %s x %s: %s", s->done, plan->count,
+           plan->a_profiles[last->a].name, plan->b_profiles[last->b].name, how);
+  size_t width = terminal_width();
+  /* What went wrong stays on the screen, in full; what is replaced must not wrap. */
+  bool stays = !width || last->outcome == SIM_ERROR || s->done == plan->count;
+  int most = stays ? (int)sizeof line : (int)width - 1;
+  fprintf(stderr, "%s%.*s%s", width ? "\r\033[K" : "", most, line, stays ? "\n" : "");
 }
 
 /* ---- jobs ------------------------------------------------------------------------------------ */

@@ -35,7 +35,8 @@ enum { WG_HELLO_MAX = 3200 };
 /* The private extension's number (RFC 8446 section 11 leaves 65280-65535 to private use). */
 enum { WG_HELLO_EXTENSION = 65367 };
 enum {
-  WG_PIPE_HANDSHAKE_MS = 10000, /* an accepted connection that is silent is closed after this */
+  WG_PIPE_HANDSHAKE_MS = 10000, /* a stream's handshake, so that a silent connection is closed; over
+                                   datagrams the attempt's own time counts */
   WG_PIPE_KEEPALIVE_MS =
       15000, /* datagram pipes: under half of the shortest UDP lifetime of RFC 4787 REQ-5 */
   WG_PIPE_DEAD_MS = 60000, /* datagram pipes: nothing heard for four keepalives */
@@ -46,16 +47,22 @@ enum {
 
 typedef struct wg_pipe_callbacks {
   /* A server: decides on the client's hello before anything is answered. WARP_OK and the key that
-   * the client must prove, or WARP_REFUSED, ... (an alert tells the client). May set the pipe's
-   * callbacks and arg anew (wg_pipe_set_callbacks), when the hello says which session it belongs
-   * to. Not called for clients. */
+   * the client must prove (preset to options.expected), or an error, which becomes the status of
+   * on_failed. WARP_REFUSED and WARP_NOT_FOUND reach the client as such, others as WARP_TLS; with
+   * WARP_CANCELED nothing is answered and the carrier is reset. May set the pipe's callbacks and
+   * arg anew (wg_pipe_set_callbacks), when the hello says which session it belongs to. Not called
+   * for clients. NULL only with options.expected: then every hello will do. */
   int (*on_hello)(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len, warp_key *expected);
   /* The handshake is complete and the peer's key proven. On the initiator: call wg_pipe_nominate or
    * wg_pipe_discard, now or later. On the responder: wait for on_nominated. */
   void (*on_secured)(void *arg, warp_pipe *pipe);
   /* Responder: the initiator chose this pipe. It may be handed to the application now. */
   void (*on_nominated)(void *arg, warp_pipe *pipe);
-  /* It died before it was nominated: status and one line. The pipe must still be discarded. */
+  /* It died before it was nominated, or before it was adopted: status and one line. The pipe must
+   * still be discarded. From a timer, never inside a call of the owner. WARP_UNTRUSTED: the peer
+   * proved another key, or expected another than ours; WARP_REFUSED, WARP_NOT_FOUND: its on_hello;
+   * WARP_TIMEOUT; WARP_TLS with OpenSSL's reason; what the carrier ended with; WARP_MALFORMED,
+   * WARP_VERSION: the first bytes are no nomination. */
   void (*on_failed)(void *arg, warp_pipe *pipe, int status, const char *detail);
 } wg_pipe_callbacks;
 
@@ -76,7 +83,8 @@ typedef struct wg_pipe_options {
 } wg_pipe_options;
 
 /* Starts the handshake (a client's first flight is sent before this returns, so no callback may run
- * from within: failures come later through on_failed). WARP_NOMEM, WARP_INVALID. */
+ * from within: failures come later through on_failed). WARP_NOMEM, WARP_INVALID (a client without
+ * hello, no way to learn the peer's key), WARP_TOO_BIG (hello). */
 int wg_pipe_open(const wg_pipe_options *options, warp_pipe **out);
 void wg_pipe_set_callbacks(warp_pipe *pipe, const wg_pipe_callbacks *callbacks, void *arg);
 void wg_pipe_set_initiator(warp_pipe *pipe, bool initiator);
@@ -95,17 +103,21 @@ void wg_pipe_nominate(warp_pipe *pipe);
 /* Datagrams: how many records were dropped because they were malformed, out of place, or too many
  * to keep for an application that was not there yet. */
 unsigned long wg_pipe_dropped(const warp_pipe *pipe);
-/* Not this one: resets the carrier, frees the pipe, no callback. */
+/* Not this one: resets the carrier, frees the pipe, no callback. A datagram peer is told once. */
 void wg_pipe_discard(warp_pipe *pipe);
 /* Called by the session when the pipe becomes the application's: how it came to be (kind, local,
  * remote and peer are filled in by the pipe), and what to call when the application has closed it
- * and the carrier is gone (a stream that lingers has it called at once: its carrier stands alone).
- * `on_closed` may be NULL; it is not called after wg_pipe_kill. */
+ * and its last bytes are with the carrier, at most 2 s later: the carrier is closed then, and the
+ * pipe's memory goes when on_closed returns. `on_closed` may be NULL; it is not called after
+ * wg_pipe_kill. The application's handlers run from a timer, so not before the callback that hands
+ * the pipe over has returned; what arrived meanwhile comes first. A pipe that has just died,
+ * unreported, may still be adopted: on_end says so. */
 void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,
                    void (*on_closed)(void *arg, warp_pipe *pipe), void *arg);
-/* Ends an adopted pipe from the library's side (the node closes): the carrier is reset, on_end runs
- * once with `status` unless it ran before. What is left is memory that touches nothing, until the
- * application calls warp_pipe_close. */
+/* Ends an adopted pipe from the library's side (the node closes): the peer is told, the carrier
+ * closed, and on_end runs with `status` before this returns, unless it ran before. A pipe that the
+ * application has closed already is freed; of another, memory is left that touches nothing, until
+ * the application calls warp_pipe_close. */
 void wg_pipe_kill(warp_pipe *pipe, int status);
 
 #endif

@@ -263,7 +263,9 @@ enum { WARP_MESSAGE_MAX = 1100 };
 /* Bytes or one message arrived; `data` is valid until the callback returns. */
 typedef void (*warp_pipe_on_data)(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len);
 /* The pipe ended, once: WARP_CLOSED by the peer, or why. Only warp_pipe_close may be called after
- * it. */
+ * it, except on a stream that ended with WARP_CLOSED: the peer sends no more, but our own direction
+ * goes on until we close (a sender that waits for room gets on_drain also when there will be none,
+ * and the next send says so). */
 typedef void (*warp_pipe_on_end)(void *arg, warp_pipe *pipe, int status);
 /* The send queue is empty again after a WARP_AGAIN. */
 typedef void (*warp_pipe_on_drain)(void *arg, warp_pipe *pipe);

@@ -1,4 +1,5 @@
 #include "driver_uv/internal.h"
+#include "driver_uv/sigpipe.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -54,9 +55,10 @@ struct wg_broker {
   wg_resolve *resolve;
   unsigned attempts; /* takes the next address of the name each time */
   uint32_t backoff_ms;
-  int told;      /* last status told to the user; positive before the first */
-  int refusal;   /* what the broker said before it ended the connection */
-  bool inside;   /* libmosquitto is running */
+  int told;    /* last status told to the user; positive before the first */
+  int refusal; /* what the broker said before it ended the connection */
+  bool inside; /* libmosquitto is running */
+  wg_sigpipe held;
   bool closing;  /* to be freed as soon as it is not */
   wg_list queue; /* of waiting */
   unsigned queued;
@@ -148,10 +150,12 @@ static void release(wg_broker *broker) {
   }
   drop_watch(broker);
   if (broker->mosq != NULL) {
+    wg_sigpipe_hold(&broker->held);
     if (broker->state >= BROKER_GREETING) {
       mosquitto_disconnect(broker->mosq);
     }
     mosquitto_destroy(broker->mosq);
+    wg_sigpipe_let_go(&broker->held);
   }
   while (!wg_list_empty(&broker->queue)) {
     waiting *message = WG_CONTAINER(broker->queue.next, waiting, item);
@@ -182,6 +186,7 @@ static int watch_socket(wg_broker *broker) {
 }
 
 static void enter(wg_broker *broker) {
+  wg_sigpipe_hold(&broker->held);
   broker->inside = true;
 }
 
@@ -189,6 +194,7 @@ static void enter(wg_broker *broker) {
 static void leave(wg_broker *broker, int code) {
   int status = status_of(code, errno);
   broker->inside = false;
+  wg_sigpipe_let_go(&broker->held);
   if (broker->closing) {
     release(broker);
     return;
@@ -408,9 +414,14 @@ static void init_library(void) {
 static int make_client(wg_broker *broker, const char *client_id) {
   static uv_once_t once = UV_ONCE_INIT;
   uv_once(&once, init_library);
+  /* It has the whole program ignore SIGPIPE, which is not for a library to decide. */
+  struct sigaction sigpipe;
+  sigaction(SIGPIPE, NULL, &sigpipe);
   broker->mosq = mosquitto_new(client_id, true, broker);
+  int error = errno;
+  sigaction(SIGPIPE, &sigpipe, NULL);
   if (broker->mosq == NULL) {
-    return errno == ENOMEM ? WARP_NOMEM : WARP_INVALID;
+    return error == ENOMEM ? WARP_NOMEM : WARP_INVALID;
   }
   mosquitto_int_option(broker->mosq, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V311);
   mosquitto_int_option(broker->mosq, MOSQ_OPT_TCP_NODELAY, 1);
@@ -486,11 +497,14 @@ int wg_uv_broker_publish(wg_broker *broker, const char *topic, const void *data,
   if (broker->state < BROKER_SUBSCRIBING) {
     return keep(broker, topic, data, len);
   }
-  int status = hand_over(broker, topic, data, len);
-  if (broker->watch != NULL && !broker->inside) {
-    /* A broken connection shows there, too, and is told by the loop. */
-    wg_uv_watch_set(broker->watch, UV_READABLE | UV_WRITABLE);
+  if (broker->inside) { /* from one of its callbacks: leave() does the rest */
+    return hand_over(broker, topic, data, len);
   }
+  wg_sigpipe_hold(&broker->held);
+  int status = hand_over(broker, topic, data, len);
+  wg_sigpipe_let_go(&broker->held);
+  /* A broken connection shows there, too, and is told by the loop. */
+  wg_uv_watch_set(broker->watch, UV_READABLE | UV_WRITABLE);
   return status;
 }
 

@@ -1,5 +1,6 @@
 #include "fake_broker.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 typedef struct client {
@@ -302,6 +303,27 @@ static void test_what_was_not_acknowledged_goes_again(void **state) {
   fake_free(b);
 }
 
+static void test_publishing_into_a_dead_connection(void **state) {
+  world *w = *state;
+  fake_broker *b = fake_new(w);
+  client c = {0};
+  open_client(w, &c, b, "t/c");
+  run_until(w, &c.up);
+  /* Ended, then reset: the next write raises SIGPIPE. */
+  assert_int_equal(w->ops->tcp_shutdown(b->sessions[0].tcp), WARP_OK);
+  fake_drop(b, true);
+  expect(&c, 1);
+  publish(&c, "t/c", "kept");
+  assert_true(c.up); /* told by the loop only */
+  run_until(w, &c.down);
+  run_until(w, &c.got);
+  close_client(&c);
+  fake_free(b);
+  struct sigaction sigpipe;
+  assert_int_equal(sigaction(SIGPIPE, NULL, &sigpipe), 0);
+  assert_ptr_equal(sigpipe.sa_handler, SIG_DFL); /* the program's choice, not ours */
+}
+
 static void test_the_queue_is_bounded(void **state) {
   world *w = *state;
   fake_broker *b = fake_new(w);
@@ -416,6 +438,7 @@ int main(void) {
       TEST(test_the_queue_is_delivered_after_an_outage),
       TEST(test_the_queue_is_delivered_after_a_reset),
       TEST(test_what_was_not_acknowledged_goes_again),
+      TEST(test_publishing_into_a_dead_connection),
       TEST(test_the_queue_is_bounded),
       TEST(test_sizes),
       TEST(test_closing_in_callbacks),

@@ -23,10 +23,10 @@ typedef struct doorman {
   warp_key last;
 } doorman;
 
-static warp_contact ask_doorman(void *arg, const warp_key *peer) {
+static warp_contact ask_doorman(void *arg, const warp_key *key) {
   doorman *self = arg;
   self->asked++;
-  self->last = *peer;
+  self->last = *key;
   return self->answer;
 }
 

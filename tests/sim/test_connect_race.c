@@ -1,0 +1,202 @@
+/* The race: what starts when, what waits for what, and that losers end on both sides. */
+#include "peers.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const uint64_t second = 1000000;
+
+static uint64_t took_ms(const peers *both) {
+  return (both->a.connected_us - both->a.asked_us) / 1000;
+}
+
+/* Gives a site another NAT after the nodes have measured the first one: what they believe is wrong
+ * from then on. */
+static void change_nat(sim_network *network, const char *external, const char *profile) {
+  sim_nat nat;
+  assert_int_equal(sim_nat_profile(profile, &nat), WARP_OK);
+  sim_network_set_nat(network, external, &nat);
+}
+
+static void build_with_lie(peers *both, const char *believed, const char *real, uint64_t seed) {
+  peers_build(both, "port-restricted", believed, seed);
+  peers_start(both);
+  change_nat(both->net.site_b, "192.0.2.130", real);
+  /* The broker's connections broke with the mappings: wait until b is subscribed again. */
+  assert_int_equal(sim_run_for(both->net.world, 60 * second), WARP_OK);
+}
+
+/* A phase with nothing before it does not wait, and what comes after it never starts. */
+static void test_no_head_start_for_nobody(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "port-restricted", "full-cone", 1);
+  peers_start(&both);
+  peers_connect(&both, &(warp_connect_options){.transports = WARP_UDP});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "udp_punch");
+  assert_in_range(took_ms(&both), 100, 102);
+  const warp_report_row *turn = peer_row(&both.a, "turn", WARP_EXT_BIND);
+  assert_true(turn->start_ms < 0);
+  assert_int_equal(turn->status, WARP_CANCELED);
+  peers_free(&both);
+}
+
+/* b is believed to be a full cone and is port-restricted: the dialled SYN vanishes, and punching
+ * starts 200 ms later. */
+static void test_direct_that_does_not_come(void **state) {
+  (void)state;
+  peers both;
+  build_with_lie(&both, "full-cone", "port-restricted", 3);
+  peers_connect(&both, NULL);
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "udp_punch");
+  const warp_report_row *direct = peer_row(&both.a, "direct_connect", WARP_EXT_BIND);
+  const warp_report_row *punch = peer_row(&both.a, "udp_punch", WARP_EXT_BIND);
+  assert_int_equal(direct->status, WARP_CANCELED);
+  assert_true(direct->start_ms >= 0 && direct->start_ms < 1);
+  assert_true(punch->start_ms >= 200 && punch->start_ms < 202);
+  peers_echo(&both);
+  peers_free(&both);
+}
+
+/* Punching seems possible and is not: the relay is ready early and waits out the grace. */
+static void relay_after_grace(uint32_t grace_ms, uint64_t least_ms) {
+  peers both;
+  build_with_lie(&both, "port-restricted", "symmetric", 4);
+  peers_connect(&both, &(warp_connect_options){.grace_ms = grace_ms});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "turn");
+  assert_true(both.a.info.relayed && both.b.info.relayed == both.b.pipe_done);
+  assert_in_range(took_ms(&both), least_ms, least_ms + 1000);
+  const warp_report_row *punch = peer_row(&both.a, "udp_punch", WARP_EXT_BIND);
+  assert_int_equal(punch->status, WARP_CANCELED);
+  assert_non_null(strstr(punch->detail, "nothing came back"));
+  peers_echo(&both);
+  peers_free(&both);
+}
+
+static void test_grace(void **state) {
+  (void)state;
+  relay_after_grace(0, 12000);
+  relay_after_grace(1000, 1000);
+}
+
+static void test_strict_order(void **state) {
+  (void)state;
+  peers both;
+  build_with_lie(&both, "port-restricted", "symmetric", 5);
+  peers_connect(&both, &(warp_connect_options){.strict = true, .timeout_ms = 30000});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "turn");
+  const warp_report_row *punch = peer_row(&both.a, "udp_punch", WARP_EXT_BIND);
+  const warp_report_row *turn = peer_row(&both.a, "turn", WARP_EXT_BIND);
+  assert_int_equal(punch->status, WARP_TIMEOUT);
+  assert_true(turn->start_ms >= punch->start_ms + punch->elapsed_ms);
+  assert_true(turn->start_ms < 20000); /* its share is left to it */
+  peers_free(&both);
+}
+
+static void test_timeout_says_what_was_tried(void **state) {
+  (void)state;
+  peers both;
+  build_with_lie(&both, "port-restricted", "symmetric", 6);
+  peers_connect(&both, &(warp_connect_options){.no_relay = true, .timeout_ms = 3000});
+  assert_int_equal(both.a.connect_status, WARP_TIMEOUT);
+  assert_int_equal(took_ms(&both), 3000);
+  const warp_report_row *punch = peer_row(&both.a, "udp_punch", WARP_EXT_BIND);
+  assert_non_null(strstr(punch->detail, "probed 192.0.2.130:"));
+  /* The peer hears of the end and reports its own attempts. */
+  assert_int_equal(sim_run_for(both.net.world, second), WARP_OK);
+  assert_true(both.b.miss_done);
+  assert_int_equal(both.b.miss_status, WARP_TIMEOUT);
+  assert_non_null(peer_row(&both.b, "udp_punch", WARP_EXT_BIND));
+  peers_free(&both);
+}
+
+/* The winner's nomination ends the responder's other attempts, without a message. */
+static void test_losers_end_on_both_sides(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "restricted", 7);
+  peers_start(&both);
+  peers_connect(&both, &(warp_connect_options){.head_start_ms = 1});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  peers_echo(&both);
+  assert_true(both.b.row_count >= 2); /* reverse_connect and udp_punch were both begun */
+  unsigned won = 0;
+  for (size_t i = 0; i < both.b.row_count; i++) {
+    won += both.b.rows[i].status == WARP_OK;
+    assert_true(both.b.rows[i].status == WARP_OK || both.b.rows[i].status == WARP_CANCELED);
+  }
+  assert_int_equal(won, 1);
+  peers_free(&both);
+}
+
+/* Both call each other at once: two sessions, both succeed, neither disturbs the other. */
+static void on_crossing(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  (void)report;
+  warp_pipe **slot = arg;
+  assert_int_equal(status, WARP_OK);
+  *slot = pipe;
+}
+
+static void on_taken(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
+  (void)node;
+  (void)report;
+  warp_pipe **slot = arg;
+  assert_null(*slot);
+  *slot = pipe;
+}
+
+typedef struct crossing {
+  warp_pipe *called[2], *taken[2];
+} crossing;
+
+static bool all_there(void *arg) {
+  const crossing *pipes = arg;
+  return pipes->called[0] != NULL && pipes->called[1] != NULL && pipes->taken[0] != NULL &&
+         pipes->taken[1] != NULL;
+}
+
+static void test_crossing_connects(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "port-restricted", "restricted", 8);
+  peers_start(&both);
+  crossing pipes = {{NULL, NULL}, {NULL, NULL}};
+  peer *side[2] = {&both.a, &both.b};
+  for (size_t i = 0; i < 2; i++)
+    assert_int_equal(warp_node_listen(side[i]->node, on_taken, NULL, &pipes.taken[i]), WARP_OK);
+  for (size_t i = 0; i < 2; i++) {
+    uint8_t record[WARP_RECORD_MAX];
+    size_t len = sizeof record;
+    assert_int_equal(warp_node_address(side[1 - i]->node, record, &len), WARP_OK);
+    assert_int_equal(
+        warp_auto_connect(side[i]->node, record, len, NULL, on_crossing, &pipes.called[i]),
+        WARP_OK);
+  }
+  assert_int_equal(sim_run_until(both.net.world, all_there, &pipes, 10 * second), WARP_OK);
+  for (size_t i = 0; i < 2; i++) {
+    warp_pipe_close(pipes.called[i]);
+    warp_pipe_close(pipes.taken[i]);
+  }
+  peers_free(&both);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_no_head_start_for_nobody),
+      cmocka_unit_test(test_direct_that_does_not_come),
+      cmocka_unit_test(test_grace),
+      cmocka_unit_test(test_strict_order),
+      cmocka_unit_test(test_timeout_says_what_was_tried),
+      cmocka_unit_test(test_losers_end_on_both_sides),
+      cmocka_unit_test(test_crossing_connects),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

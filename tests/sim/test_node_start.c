@@ -1,0 +1,280 @@
+/* The start of a node: its steps in order, what it lives without, and what it cannot live without.
+ */
+#include "peers.h"
+
+#include "identity/identity.h"
+#include "node/node.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const uint64_t second = 1000000;
+static const char *const none[] = {NULL};
+
+static const warp_start_event *phase_of(const peer *self, warp_start_phase phase) {
+  for (size_t i = 0; i < self->phase_count; i++) {
+    if (self->phases[i].phase == phase)
+      return &self->phases[i];
+  }
+  return NULL;
+}
+
+static void mark_closed(void *arg) {
+  *(bool *)arg = true;
+}
+
+static void ignore_start(void *arg, warp_node *node, int status) {
+  (void)arg;
+  (void)node;
+  assert_int_equal(status, WARP_OK);
+}
+
+static void ignore_name(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)arg;
+  (void)status;
+  (void)record;
+  (void)len;
+}
+
+static void ignore_connect(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  (void)arg;
+  (void)pipe;
+  (void)status;
+  (void)report;
+}
+
+static void test_steps_in_order(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "port-restricted", "open", 1);
+  both.a.conf.enable_nickname = false;
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  assert_int_equal(both.a.phase_count, 9);
+  for (size_t i = 0; i < both.a.phase_count; i++) {
+    const warp_start_event *event = &both.a.phases[i];
+    assert_int_equal(event->status, WARP_OK);
+    /* Measuring and signalling run together, and either may end first. */
+    bool together = i == 3 || i == 4;
+    if (!together)
+      assert_int_equal(event->phase, (int)i + 1);
+    assert_non_null(warp_start_phase_name(event->phase));
+    assert_true(event->elapsed_ms >= 0);
+  }
+  /* Started means reachable: the subscription is acknowledged, the address can be given out. */
+  assert_int_equal(sim_broker_subscribers(both.net.broker), 1);
+  uint8_t bytes[WARP_RECORD_MAX];
+  size_t len = sizeof bytes;
+  assert_int_equal(warp_node_address(both.a.node, bytes, &len), WARP_OK);
+  wg_record record;
+  assert_int_equal(
+      wg_record_verify(bytes, len,
+                       sim_host_env(both.a.host)->ops->wall_ms(sim_host_env(both.a.host)), &record),
+      WARP_OK);
+  assert_int_equal(record.endpoint_count, 1);
+  const warp_endpoint *endpoint = &record.endpoints[0];
+  assert_int_equal(endpoint->nic.port, warp_node_port(both.a.node));
+  assert_int_equal(endpoint->udp.translation, WARP_TRANSLATION_NAT);
+  assert_int_equal(endpoint->udp.mapping, WARP_NAT_ENDPOINT_INDEPENDENT);
+  assert_int_equal(endpoint->udp.filtering, WARP_NAT_ADDRESS_AND_PORT_DEPENDENT);
+  assert_int_equal(endpoint->external_udp.port,
+                   endpoint->nic.port); /* the profile preserves ports */
+  assert_int_equal(endpoint->external_tcp.port, endpoint->nic.port);
+  peers_free(&both);
+}
+
+/* Names of servers that nobody answers: the start takes no longer than one server's timeout and
+ * says what is missing. */
+static void test_dead_servers_delay_by_their_timeout(void **state) {
+  (void)state;
+  peers both;
+  static const char *const nowhere[] = {"203.0.113.77:3478", NULL};
+  static const char *const no_broker[] = {"203.0.113.77:1883", NULL};
+  static const char *const no_names[] = {"203.0.113.77:4370", NULL};
+  peers_build(&both, "open", "open", 2);
+  both.a.conf.stun_servers = nowhere;
+  both.a.conf.brokers = no_broker;
+  both.a.conf.name_servers = no_names;
+  both.a.conf.server_timeout_ms = 1000;
+  uint64_t begun = sim_now_us(both.net.world);
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  assert_in_range(sim_now_us(both.net.world) - begun, 0, 6 * second);
+  assert_int_equal(phase_of(&both.a, WARP_START_LOAD_P2P_STUN_CLIENTS)->status, WARP_TIMEOUT);
+  assert_int_equal(phase_of(&both.a, WARP_START_SETUP_ROUTER_AND_SIGNAL)->status, WARP_TIMEOUT);
+  assert_int_equal(phase_of(&both.a, WARP_START_SETUP_NICKNAME_SERVICE)->status, WARP_TIMEOUT);
+  assert_in_range((int)phase_of(&both.a, WARP_START_SETUP_ROUTER_AND_SIGNAL)->elapsed_ms, 1000,
+                  1001);
+  peers_free(&both);
+}
+
+static void test_no_servers_at_all(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 3);
+  both.a.conf.stun_servers = both.a.conf.brokers = both.a.conf.turn_servers =
+      both.a.conf.name_servers = none;
+  uint64_t begun = sim_now_us(both.net.world);
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  assert_true(sim_now_us(both.net.world) - begun < 50 * 1000); /* nothing to wait for */
+  assert_int_equal(phase_of(&both.a, WARP_START_LOAD_P2P_STUN_CLIENTS)->status, WARP_NO_SERVER);
+  assert_int_equal(phase_of(&both.a, WARP_START_SETUP_ROUTER_AND_SIGNAL)->status, WARP_NO_SERVER);
+  assert_int_equal(phase_of(&both.a, WARP_START_SETUP_NICKNAME_SERVICE)->status, WARP_NO_SERVER);
+  peers_free(&both);
+}
+
+static void test_wrong_broker_credentials(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 4);
+  sim_broker_set_credentials(both.net.broker, "right", "secret");
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  assert_int_equal(phase_of(&both.a, WARP_START_SETUP_ROUTER_AND_SIGNAL)->status, WARP_AUTH);
+  peers_free(&both);
+}
+
+static void test_malformed_broker(void **state) {
+  (void)state;
+  peers both;
+  static const char *const bad[] = {"no port", NULL};
+  peers_build(&both, "open", "open", 5);
+  both.a.conf.brokers = bad;
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_INVALID);
+  peers_free(&both);
+}
+
+static void test_keystore_that_cannot_be_used(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 6);
+  sim_host_set_file_status(both.a.host, WARP_PERMISSION);
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_PERMISSION);
+  assert_null(both.a.node);
+  peers_free(&both);
+}
+
+/* The key survives a restart, and so does the port; the sequence grows. */
+static void test_restart_keeps_the_identity(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 7);
+  wg_record records[2];
+  for (size_t i = 0; i < 2; i++) {
+    peer *a = &both.a;
+    a->start_done = a->closed = false;
+    a->phase_count = 0;
+    peer_start(a);
+    assert_int_equal(a->start_status, WARP_OK);
+    uint8_t bytes[WARP_RECORD_MAX];
+    size_t len = sizeof bytes, signed_len;
+    uint8_t signature[WG_SIGNATURE_LEN];
+    assert_int_equal(warp_node_address(a->node, bytes, &len), WARP_OK);
+    assert_int_equal(wg_record_decode(bytes, len, &records[i], &signed_len, signature), WARP_OK);
+    if (i == 0) {
+      bool closed = false;
+      warp_node_close(a->node, mark_closed, &closed);
+      assert_int_equal(sim_run_until_set(both.net.world, &closed, second), WARP_OK);
+    }
+  }
+  assert_memory_equal(&records[0].key, &records[1].key, sizeof(warp_key));
+  assert_memory_equal(records[0].machine, records[1].machine, sizeof records[0].machine);
+  assert_int_equal(records[0].endpoints[0].nic.port, records[1].endpoints[0].nic.port);
+  assert_true(records[1].sequence > records[0].sequence);
+  peers_free(&both);
+}
+
+/* Two nodes on one host are normal: the second one takes the next port of the sequence. An explicit
+ * port that is taken is an error. */
+static void test_port_taken(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 8);
+  peer second_node = both.a, third = both.a;
+  second_node.conf.key_name = "second";
+  second_node.conf.start_arg = &second_node;
+  peer_start(&both.a);
+  peer_start(&second_node);
+  assert_int_equal(second_node.start_status, WARP_OK);
+  uint16_t first_port = warp_node_port(both.a.node), next_port = warp_node_port(second_node.node);
+  assert_true(first_port != next_port);
+  uint8_t machine[WG_MACHINE_ID_LEN];
+  assert_int_equal(wg_machine_id(sim_host_env(both.a.host), NULL, machine), WARP_OK);
+  assert_int_equal(first_port, wg_listen_port(machine, 0));
+  assert_int_equal(next_port, wg_listen_port(machine, 1));
+  third.conf.key_name = "third";
+  third.conf.start_arg = &third;
+  third.conf.listen_port = first_port;
+  peer_start(&third);
+  assert_int_equal(third.start_status, WARP_ADDR_IN_USE);
+  bool closed = false;
+  warp_node_close(second_node.node, mark_closed, &closed);
+  assert_int_equal(sim_run_until_set(both.net.world, &closed, second), WARP_OK);
+  peers_free(&both);
+}
+
+/* The router reboots: mappings move, and the record follows within one refresh. */
+static void test_record_follows_the_mapping(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "ei-apd", "open", 9);
+  peer_start(&both.a);
+  uint8_t bytes[WARP_RECORD_MAX];
+  size_t len = sizeof bytes, signed_len;
+  uint8_t signature[WG_SIGNATURE_LEN];
+  wg_record before, after;
+  assert_int_equal(warp_node_address(both.a.node, bytes, &len), WARP_OK);
+  assert_int_equal(wg_record_decode(bytes, len, &before, &signed_len, signature), WARP_OK);
+  sim_network_reboot_nat(both.net.site_a);
+  assert_int_equal(sim_run_for(both.net.world, 60 * second), WARP_OK);
+  len = sizeof bytes;
+  assert_int_equal(warp_node_address(both.a.node, bytes, &len), WARP_OK);
+  assert_int_equal(wg_record_decode(bytes, len, &after, &signed_len, signature), WARP_OK);
+  assert_true(after.sequence > before.sequence);
+  assert_true(after.endpoints[0].external_udp.port != before.endpoints[0].external_udp.port);
+  peers_free(&both);
+}
+
+static void test_public_calls_before_the_start_ended(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 10);
+  peer *a = &both.a;
+  assert_int_equal(wg_node_start(NULL, &a->conf, NULL, NULL, NULL), WARP_INVALID);
+  assert_int_equal(wg_node_start(sim_host_env(a->host), &a->conf, ignore_start, NULL, &a->node),
+                   WARP_OK);
+  uint8_t bytes[WARP_RECORD_MAX];
+  size_t len = sizeof bytes;
+  assert_int_equal(warp_node_address(a->node, bytes, &len), WARP_STATE);
+  assert_int_equal(warp_node_port(a->node), 0);
+  assert_int_equal(warp_node_listen(a->node, NULL, NULL, NULL), WARP_STATE);
+  assert_int_equal(warp_node_register(a->node, "x", ignore_name, NULL), WARP_STATE);
+  assert_int_equal(warp_auto_connect(a->node, bytes, 1, NULL, ignore_connect, NULL), WARP_STATE);
+  assert_int_equal(warp_node_address(NULL, bytes, &len), WARP_INVALID);
+  assert_int_equal(sim_run_for(both.net.world, 5 * second), WARP_OK);
+  len = 3;
+  assert_int_equal(warp_node_address(a->node, bytes, &len), WARP_TOO_BIG);
+  peers_free(&both);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_steps_in_order),
+      cmocka_unit_test(test_dead_servers_delay_by_their_timeout),
+      cmocka_unit_test(test_no_servers_at_all),
+      cmocka_unit_test(test_wrong_broker_credentials),
+      cmocka_unit_test(test_malformed_broker),
+      cmocka_unit_test(test_keystore_that_cannot_be_used),
+      cmocka_unit_test(test_restart_keeps_the_identity),
+      cmocka_unit_test(test_port_taken),
+      cmocka_unit_test(test_record_follows_the_mapping),
+      cmocka_unit_test(test_public_calls_before_the_start_ended),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

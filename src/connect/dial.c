@@ -27,8 +27,8 @@ static void on_open(void *arg, int status) {
   warp_attempt_note(attempt, "connected to %s, securing", text);
   wg_stream *stream = wg_stream_new(env, tcp);
   status = stream == NULL ? WARP_NOMEM
-                          : wg_attempt_secure(attempt, WARP_STREAM, true, &wg_stream_carrier, stream,
-                                              false, &stream->pipe);
+                          : wg_attempt_secure(attempt, WARP_STREAM, true, &wg_stream_carrier,
+                                              stream, false, &stream->pipe);
   if (status != WARP_OK)
     warp_attempt_fail(attempt, status, "securing %s: %s", text, warp_strerror(status));
 }

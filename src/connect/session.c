@@ -72,8 +72,11 @@ static void stop_timers(wg_session *session) {
 static void cancel_attempts(wg_session *session, const warp_attempt *but) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     warp_attempt *attempt = session->attempts[i];
-    if (attempt != but)
-      wg_attempt_end(attempt, WARP_CANCELED, NULL);
+    if (attempt == but)
+      continue;
+    if (attempt->state == WG_ATTEMPT_WAITING)
+      warp_attempt_note(attempt, "its turn did not come");
+    wg_attempt_end(attempt, WARP_CANCELED, NULL);
   }
 }
 
@@ -121,6 +124,14 @@ static void on_pipe_closed(void *arg, warp_pipe *pipe) {
   wg_connect_bury(session->connect, session);
 }
 
+static void note_winner(warp_attempt *attempt, const warp_pipe *pipe) {
+  warp_pipe_info info;
+  char text[WARP_ADDR_STRLEN];
+  if (warp_pipe_get_info(pipe, &info) == WARP_OK)
+    warp_attempt_note(attempt, "won, with %s at the other end",
+                      warp_addr_format(&info.remote, text));
+}
+
 void wg_session_win(wg_session *session, wg_candidate *candidate) {
   wg_connect *connect = session->connect;
   warp_attempt *attempt = candidate->attempt;
@@ -142,6 +153,7 @@ void wg_session_win(wg_session *session, wg_candidate *candidate) {
   wg_attempt_end(attempt, WARP_OK, candidate);
   wg_candidate_free(candidate);
   wg_pipe_adopt(pipe, &info, on_pipe_closed, session);
+  note_winner(attempt, pipe);
   warp_report_row rows[WG_ATTEMPTS_MAX];
   warp_report report = wg_session_report(session, rows);
   if (session->role == WARP_INITIATOR)

@@ -42,10 +42,9 @@ wg_verdict wg_nat_punchable(const warp_nat_axes *self, const warp_nat_axes *peer
     return WG_VERDICT_YES;
   if (self_map == 0 || self->filtering == 0 || peer_map == 0 || peer->filtering == 0)
     return WG_VERDICT_MAYBE;
-  snprintf(
-      why, room,
-      "ports would have to be guessed: %s/%s filtering here, %s/%s at the peer (mapping/filtering)",
-      wg_dependence_text(self_map), wg_dependence_text(self->filtering),
-      wg_dependence_text(peer_map), wg_dependence_text(peer->filtering));
+  snprintf(why, room,
+           "ports would have to be guessed: mapping/filtering is %s/%s here, %s/%s at the peer",
+           wg_dependence_name(self_map), wg_dependence_name(self->filtering),
+           wg_dependence_name(peer_map), wg_dependence_name(peer->filtering));
   return WG_VERDICT_NO;
 }

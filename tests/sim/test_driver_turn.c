@@ -173,7 +173,10 @@ static void test_long_life(void **state) {
   drive(&b);
   run(&net, 1000 * SIM_SECOND);
   sim_turn_change_nonce(net.turn);
+  char nonce[sizeof a.turn.nonce];
+  memcpy(nonce, a.turn.nonce, sizeof nonce);
   run(&net, 2600 * SIM_SECOND);
+  assert_string_not_equal(a.turn.nonce, nonce); /* it was told that the old one is stale */
   assert_int_equal(a.turn.state, WG_TURN_ALLOCATED);
   assert_true(send_to(&a, &b.turn.relayed, "still here") > 0);
   assert_true(send_to(&b, &a.turn.relayed, "me too") > 0);

@@ -13,7 +13,7 @@ static void write_text(wg_writer *writer, const char *text) {
 static void read_text(wg_reader *reader, char out[SIM_MQTT_TEXT]) {
   size_t len = wg_read_u8(reader);
   if (len >= SIM_MQTT_TEXT) {
-    sim_fail("a topic or credential of %zu bytes", len);
+    sim_fail("a topic or credential of %u bytes", (unsigned)len);
   }
   wg_read_copy(reader, out, len);
   out[len] = 0;
@@ -28,7 +28,7 @@ int sim_mqtt_send(wg_tcp *tcp, const sim_mqtt *packet) {
   write_text(&writer, packet->password);
   wg_write_bytes(&writer, packet->data, packet->len);
   if (writer.failed) {
-    sim_fail("a broker message of %zu bytes", packet->len);
+    sim_fail("a broker message of %u bytes", (unsigned)packet->len);
   }
   wg_writer header = wg_writer_init(bytes, HEADER_LEN);
   wg_write_u32(&header, (uint32_t)writer.len);

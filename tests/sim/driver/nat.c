@@ -14,7 +14,7 @@ typedef struct session {
   warp_addr inside, remote;
   warp_addr shown; /* the remote address as the inside sees it */
   uint64_t expires_us;
-  bool opened; /* the inside sent on it: only then does it map and open the filter for others */
+  bool opened; /* the inside sent on it: only then is its mapping there for other remotes */
 } session;
 
 struct sim_nat_box {
@@ -143,7 +143,7 @@ static session *find_incoming(sim_nat_box *box, uint64_t now_us, uint8_t proto, 
       forget(entry);
     } else if (entry->proto == proto && entry->port == port &&
                (exact ? wg_addr_equal(&entry->remote, remote)
-                      : entry->opened && same_remote(box->nat.filtering, &entry->remote, remote))) {
+                      : same_remote(box->nat.filtering, &entry->remote, remote))) {
       return entry;
     }
   }

@@ -76,11 +76,12 @@ static uint64_t mix_bytes(uint64_t hash, const uint8_t *bytes, size_t len) {
 static void print_packet(const sim_packet *packet, const char *fate) {
   char src[WARP_ADDR_STRLEN], dst[WARP_ADDR_STRLEN];
   uint8_t flags = packet->segment.flags;
-  sim_print(packet->world, "%s %s -> %s%s%s%s%s%s, %zu bytes: %s",
+  sim_print(packet->world, "%s %s -> %s%s%s%s%s%s, %u bytes: %s",
             packet->proto == WARP_UDP ? "udp" : "tcp", warp_addr_format(&packet->src, src),
             warp_addr_format(&packet->dst, dst), flags & SIM_SYN ? " SYN" : "",
             flags & SIM_FIN ? " FIN" : "", flags & SIM_RST ? " RST" : "",
-            flags & SIM_PROBE ? " PROBE" : "", flags & SIM_ACK ? " ACK" : "", packet->len, fate);
+            flags & SIM_PROBE ? " PROBE" : "", flags & SIM_ACK ? " ACK" : "", (unsigned)packet->len,
+            fate);
 }
 
 /* Every packet is recorded when it is sent, and again with its fate. */

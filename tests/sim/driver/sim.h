@@ -160,7 +160,8 @@ sim_broker *sim_broker_start(sim_host *host, uint16_t port);
 void sim_broker_set_up(sim_broker *broker, bool up);
 /* Connections without these credentials are refused; NULL: all are welcome. */
 void sim_broker_set_credentials(sim_broker *broker, const char *user, const char *password);
-/* Sees every message before it is handed out; false keeps it back. */
+/* Sees every message before it is handed out; false keeps it back. It may inject, but not take the
+ * broker down. */
 typedef bool (*sim_broker_tap)(void *arg, const char *topic, const uint8_t *data, size_t len);
 void sim_broker_set_tap(sim_broker *broker, sim_broker_tap tap, void *arg);
 /* Hands a message to the topic's subscribers, as if a stranger had published it. */

@@ -246,12 +246,8 @@ static bool input_syn_received(wg_tcp *tcp, const sim_packet *packet) {
   } else if (acks_syn(tcp, segment)) {
     open_up(tcp, segment);
     return !tcp->freed;
-  } else if (segment->flags & SIM_ACK) {
-    answer_with_reset(tcp->host, packet);
-  } else if (segment->flags & SIM_SYN) {
-    send_syn(tcp); /* our answer was lost */
   }
-  return false;
+  return false; /* a repeated SYN: our answer is repeated by its timer */
 }
 
 /* Forgets what is acknowledged, sends what may be sent now. */

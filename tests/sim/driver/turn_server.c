@@ -103,29 +103,18 @@ static permission *find_channel(allocation *entry, uint16_t channel) {
   return NULL;
 }
 
-/* A place for a peer that has none: a new one, or one whose permission and channel are over. */
-static permission *free_place(allocation *entry) {
-  uint64_t now = now_us(entry->server);
-  for (size_t i = 0; i < entry->peer_count; i++) {
-    if (entry->peers[i].until_us <= now && entry->peers[i].channel_until_us <= now) {
-      return &entry->peers[i];
-    }
-  }
-  return entry->peer_count < PEERS_MAX ? &entry->peers[entry->peer_count++] : NULL;
-}
-
 /* Installs or renews a permission. NULL when there are too many. */
 static permission *permit(allocation *entry, const warp_addr *peer) {
   permission *item = NULL;
   for (size_t i = 0; i < entry->peer_count && item == NULL; i++) {
     item = wg_addr_equal(&entry->peers[i].peer, peer) ? &entry->peers[i] : NULL;
   }
+  if (item == NULL && entry->peer_count < PEERS_MAX) {
+    item = &entry->peers[entry->peer_count++];
+    item->peer = *peer;
+  }
   if (item == NULL) {
-    item = free_place(entry);
-    if (item == NULL) {
-      return NULL;
-    }
-    *item = (permission){.peer = *peer};
+    return NULL;
   }
   item->until_us = after_s(entry->server, PERMISSION_S);
   return item;

@@ -69,9 +69,15 @@ static void hang_up(wg_broker *broker) {
   sim_buffer_free(&broker->in);
 }
 
+static void tell(wg_broker *broker, int status) {
+  if (broker->handlers.on_state != NULL) {
+    broker->handlers.on_state(broker->arg, status);
+  }
+}
+
 static void fail(wg_broker *broker, int status) {
   enter(broker, CLIENT_WAITING);
-  broker->handlers.on_state(broker->arg, status);
+  tell(broker, status);
 }
 
 static void try_over(void *arg) {
@@ -150,7 +156,7 @@ static void subscribed(wg_broker *broker) {
   for (wg_list *item = broker->queue.next; item != &broker->queue; item = item->next) {
     send_letter(broker, WG_CONTAINER(item, letter, item));
   }
-  broker->handlers.on_state(broker->arg, WARP_OK);
+  tell(broker, WARP_OK);
 }
 
 static void got_publish(wg_broker *broker, const sim_mqtt *packet) {
@@ -158,7 +164,9 @@ static void got_publish(wg_broker *broker, const sim_mqtt *packet) {
   if (packet->len > 0) {
     memcpy(copy, packet->data, packet->len);
   }
-  broker->handlers.on_message(broker->arg, copy, packet->len);
+  if (broker->handlers.on_message != NULL) {
+    broker->handlers.on_message(broker->arg, copy, packet->len);
+  }
 }
 
 static void got_packet(wg_broker *broker, const sim_mqtt *packet) {

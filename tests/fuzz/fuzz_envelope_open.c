@@ -2,9 +2,9 @@
  * Envelopes from strangers: the input once as the envelope itself, once as what somebody sealed
  * rightly to us, which is where a stranger's bytes are parsed. The first byte chooses.
  */
+#include "fuzz_target.h"
 #include "identity/internal.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +18,6 @@ static const uint8_t scalar[WG_SCALAR_LEN] = {
 static const warp_key key = {{0x03, 0xda, 0xd0, 0xb6, 0x53, 0x94, 0x22, 0x1c, 0xf9, 0xb0, 0x51,
                               0xe1, 0xfe, 0xca, 0x57, 0x87, 0xd0, 0x98, 0xdf, 0xe6, 0x37, 0xfc,
                               0x90, 0xb9, 0xef, 0x94, 0x5d, 0x0c, 0x37, 0x72, 0x58, 0x11, 0x80}};
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void open_and_read(const wg_identity *identity, const uint8_t *bytes, size_t len) {
   uint8_t plain[WG_ENVELOPE_MAX];

@@ -42,6 +42,8 @@ static const option_row rows[] = {
     {"alloc", "NAME", TEXT, BOTH, AT(alloc), 0, 0,
      "port allocation of the MAP-FILTER names (random)"},
     {"nat", "KEY=VALUE,...", TEXT, BOTH, AT(nat), 0, 0, "added to every NAT of the run"},
+    {"place", "NAME", TEXT, BOTH, AT(place), 0, 0,
+     "how the two hosts lie to each other (two-sites): natsim places; or a FILE with a /"},
     {"trials", "N", WHOLE, BOTH, AT(trials), 1, 1000000, "trials of each pair (1)"},
     {"seed", "N", SEED, BOTH, AT(seed), 0, 0, "decides ports, losses and addresses (1)"},
     {"rtt", "MS", DECIMAL, BOTH, AT(rtt_ms), 0, 10000,
@@ -65,7 +67,6 @@ static const option_row rows[] = {
     {"json", NULL, FLAG, BOTH, AT(json), 0, 0, "print trials as JSON lines, no table"},
     {"pcap", NULL, LATER, BOTH, 0, 0, 0, NULL},
     {"neighbours", NULL, LATER, BOTH, 0, 0, 0, NULL},
-    {"place", NULL, LATER, BOTH, 0, 0, 0, NULL},
     {"event", NULL, LATER, BOTH, 0, 0, 0, NULL},
 };
 

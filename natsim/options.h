@@ -20,6 +20,7 @@ typedef struct sim_options {
   bool no_relay, strict, by_name;
   const char *alloc; /* of the MAP-FILTER names */
   const char *nat;   /* `key=value,...` added to every NAT, or NULL */
+  const char *place; /* a name or a file, or NULL: two sites */
   unsigned trials;
   uint64_t seed;
   double rtt_ms, jitter_ms;

@@ -80,6 +80,28 @@ static int parse_profiles(const sim_options *options, sim_plan *plan, ns_error *
   return status ? status : parse_list(list, &changes, &plan->b_profiles, &plan->b_count, error);
 }
 
+/* Where both hosts are behind one router, only pairs of equal profiles exist. */
+static bool exists(const sim_plan *plan, const sim_profile *a, const sim_profile *b) {
+  return !sim_place_shared(plan->place) || !strcmp(a->name, b->name);
+}
+
+/* A place that cannot be is named before anything runs. In a matrix the pairs that a place has not
+ * are left out; a pair that was asked for is told. */
+static int load_place(const sim_options *options, sim_plan *plan, ns_error *error) {
+  plan->place = calloc(1, sizeof *plan->place);
+  if (!plan->place)
+    return sim_fail(error, -1, "out of memory");
+  int status = sim_place_load(options->place, plan->place, error);
+  for (size_t pair = 0; !status && pair < plan->a_count * plan->b_count; pair++) {
+    const sim_profile *a = &plan->a_profiles[pair / plan->b_count];
+    const sim_profile *b = &plan->b_profiles[pair % plan->b_count];
+    sim_topology scratch;
+    if (options->a || exists(plan, a, b))
+      status = sim_topology_make(plan->place, a, b, &scratch, error);
+  }
+  return status;
+}
+
 static int fill(const sim_options *options, sim_plan *plan, ns_error *error) {
   size_t pairs = plan->a_count * plan->b_count;
   unsigned first = options->only ? options->only : 1;
@@ -90,13 +112,14 @@ static int fill(const sim_options *options, sim_plan *plan, ns_error *error) {
   size_t index = 0;
   for (unsigned trial = first; trial <= last; trial++)
     for (size_t pair = 0; pair < pairs; pair++) {
-      if (index++ % options->shards != options->shard - 1)
-        continue;
       const sim_profile *a = &plan->a_profiles[pair / plan->b_count];
       const sim_profile *b = &plan->b_profiles[pair % plan->b_count];
+      if (!exists(plan, a, b) || index++ % options->shards != options->shard - 1)
+        continue;
       plan->trials[plan->count++] = (sim_trial){
           .a = a,
           .b = b,
+          .place = plan->place,
           .trial = trial,
           .seed = sim_trial_seed(options->seed, a->name, b->name, options->plugin, trial)};
     }
@@ -106,6 +129,8 @@ static int fill(const sim_options *options, sim_plan *plan, ns_error *error) {
 int sim_plan_make(const sim_options *options, sim_plan *out, ns_error *error) {
   *out = (sim_plan){.count = 0};
   int status = parse_profiles(options, out, error);
+  if (!status)
+    status = load_place(options, out, error);
   if (!status)
     status = fill(options, out, error);
   if (status)
@@ -117,5 +142,6 @@ void sim_plan_free(sim_plan *plan) {
   free(plan->a_profiles);
   free(plan->b_profiles);
   free(plan->trials);
+  free(plan->place);
   *plan = (sim_plan){.count = 0};
 }

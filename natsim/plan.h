@@ -3,19 +3,21 @@
 #define NATSIM_PLAN_H
 
 #include "natsim/options.h"
-#include "natsim/profile.h"
+#include "natsim/topology.h"
 
 #include <stddef.h>
 
 typedef struct sim_trial {
   const sim_profile *a, *b;
-  unsigned trial; /* of the pair, from 1 */
+  const sim_place *place; /* NULL: two sites */
+  unsigned trial;         /* of the pair, from 1 */
   uint64_t seed;
 } sim_trial;
 
 typedef struct sim_plan {
   sim_profile *a_profiles, *b_profiles; /* rows and columns of the closing table */
   size_t a_count, b_count;
+  sim_place *place;
   sim_trial *trials; /* all pairs once, then all pairs again */
   size_t count;
 } sim_plan;

@@ -19,27 +19,33 @@ enum { VALUE_MAX = 40 };
 /* RFC 4787 REQ-5 asks for two minutes and more; a day is beyond any experiment. */
 enum { LIFETIME_MAX_S = 86400 };
 
+/* What a name stands for besides its axes. */
+enum { PLAIN = 0, ROUTED = 1 << 8, IP6_ONLY = 1 << 9, CARRIER = 1 << 10 }; /* and enum sim_filter */
+
 typedef struct profile_row {
   const char *name;
-  bool translated;
+  unsigned kind;
   const char *axes;
   const char *summary;
 } profile_row;
 
 static const profile_row profiles[] = {
-    {"open", false, "", "no NAT and no filter: the site has public addresses"},
-    {"full-cone", true, "map=ei,filter=ei", "one port for all, open to all"},
-    {"restricted", true, "map=ei,filter=ad", "one port for all, open to addresses written to"},
-    {"port-restricted", true, "map=ei,filter=apd",
+    {"open", ROUTED, "", "no NAT and no filter: the site has public addresses"},
+    {"full-cone", PLAIN, "map=ei,filter=ei", "one port for all, open to all"},
+    {"restricted", PLAIN, "map=ei,filter=ad", "one port for all, open to addresses written to"},
+    {"port-restricted", PLAIN, "map=ei,filter=apd",
      "one port for all, open to address and port written to"},
-    {"symmetric", true, "map=apd,filter=apd,alloc=random",
+    {"symmetric", PLAIN, "map=apd,filter=apd,alloc=random",
      "a new random port for every destination"},
-    {"symmetric-seq", true, "map=apd,filter=apd,alloc=sequential:1",
+    {"symmetric-seq", PLAIN, "map=apd,filter=apd,alloc=sequential:1",
      "the next port for every destination"},
+    {"cgnat", CARRIER, "map=ei,filter=apd", "a port-restricted home router behind a carrier's NAT"},
+    {"udp-blocked", SIM_BLOCK_UDP, "map=ei,filter=apd", "a port-restricted NAT that passes no UDP"},
+    {"web-only", SIM_WEB_ONLY, "map=ei,filter=apd", "only TCP to ports 80 and 443 gets out"},
+    {"firewall6", ROUTED | IP6_ONLY | SIM_FIREWALL6, "",
+     "IPv6 only, no NAT: a stateful firewall lets answers in"},
+    {"upnp", SIM_UPNP, "map=ei,filter=apd", "a port-restricted NAT with UPnP and NAT-PMP"},
 };
-
-/* Names of the contract that later versions build. */
-static const char *const planned_profiles[] = {"cgnat", "udp-blocked", "firewall6", "upnp"};
 
 static const char *const grid_names[] = {"ei-ei",  "ei-ad",  "ei-apd", "ad-ei",  "ad-ad",
                                          "ad-apd", "apd-ei", "apd-ad", "apd-apd"};
@@ -71,6 +77,7 @@ sim_nat sim_nat_default(void) {
                    .step = 1,
                    .port_low = 1024,
                    .port_high = 65535,
+                   .reuse = true,
                    .udp_lifetime_s = 120,
                    .tcp_lifetime_s = 7200};
 }
@@ -79,11 +86,11 @@ const char *sim_nat_format(const sim_nat *nat, char buf[SIM_NAT_STRLEN]) {
   char alloc[32];
   snprintf(buf, SIM_NAT_STRLEN,
            "map=%s,filter=%s,alloc=%s,range=%u-%u,hairpin=%s,unsolicited=%s,strays=%s,"
-           "udp-lifetime=%u,tcp-lifetime=%u",
+           "reuse=%s,udp-lifetime=%u,tcp-lifetime=%u",
            dependence_names[nat->map], dependence_names[nat->filter], sim_alloc_format(nat, alloc),
            nat->port_low, nat->port_high, switch_names[nat->hairpin],
-           unsolicited_names[nat->unsolicited], strays_names[nat->strays], nat->udp_lifetime_s,
-           nat->tcp_lifetime_s);
+           unsolicited_names[nat->unsolicited], strays_names[nat->strays], switch_names[nat->reuse],
+           nat->udp_lifetime_s, nat->tcp_lifetime_s);
   return buf;
 }
 
@@ -164,10 +171,10 @@ static bool set_strays(sim_nat *nat, const char *value) {
   return i >= 0;
 }
 
-/* `reuse=on` is what every NAT here does; `off` is refused before this is called. */
 static bool set_reuse(sim_nat *nat, const char *value) {
-  (void)nat;
-  return !strcmp(value, "on");
+  int i = pick(value, switch_names, COUNT(switch_names));
+  nat->reuse = i == 1;
+  return i >= 0;
 }
 
 static bool set_udp_lifetime(sim_nat *nat, const char *value) {
@@ -213,8 +220,6 @@ static int set_axis(sim_nat *nat, const char *item, bool seen[COUNT(axes)], ns_e
     if (seen[i])
       return sim_fail(error, -1, "'%s' is given twice", axes[i].key);
     seen[i] = true;
-    if (!strcmp(item, "reuse=off"))
-      return sim_fail(error, -1, "reuse=off (a strict NAT) is not available in this version");
     if (strlen(equals + 1) >= VALUE_MAX || !axes[i].set(nat, equals + 1))
       return sim_fail(error, -1, "'%s': %s takes %s", item, axes[i].key, axes[i].values);
     return 0;
@@ -225,11 +230,28 @@ static int set_axis(sim_nat *nat, const char *item, bool seen[COUNT(axes)], ns_e
                   (int)key_len, item);
 }
 
-static int check_together(const sim_nat *nat, ns_error *error) {
+/* Axes that say nothing of each other's are checked only where both were written: --nat adds one
+ * to whatever NAT it meets. */
+static bool both(const bool seen[], const char *one, const char *other) {
+  int found = 0;
+  for (size_t i = 0; i < COUNT(axes); i++)
+    found += seen[i] && (!strcmp(axes[i].key, one) || !strcmp(axes[i].key, other));
+  return found == 2;
+}
+
+static int check_together(const sim_nat *nat, const bool seen[], ns_error *error) {
   unsigned ports = (unsigned)(nat->port_high - nat->port_low) + 1;
   if (nat->alloc == SIM_SEQUENTIAL && nat->step >= ports)
     return sim_fail(error, -1, "alloc=sequential:%u does not fit in range=%u-%u", nat->step,
                     nat->port_low, nat->port_high);
+  if (both(seen, "filter", "unsolicited") && nat->filter == SIM_EI &&
+      nat->unsolicited != SIM_UNSOLICITED_DROP)
+    return sim_fail(error, -1, "filter=ei lets everything in: unsolicited=%s answers nothing",
+                    unsolicited_names[nat->unsolicited]);
+  if (both(seen, "map", "reuse") && nat->map == SIM_EI && !nat->reuse)
+    return sim_fail(error, -1,
+                    "map=ei has one mapping for all: no answer can leave by another, as "
+                    "reuse=off wants");
   return 0;
 }
 
@@ -245,7 +267,7 @@ int sim_nat_set(sim_nat *nat, const char *text, ns_error *error) {
     status = set_axis(&result, item, seen, error);
   free(copy);
   if (!status)
-    status = check_together(&result, error);
+    status = check_together(&result, seen, error);
   if (!status)
     *nat = result;
   return status;
@@ -269,7 +291,10 @@ static int from_name(const char *text, const sim_profile_changes *changes, sim_p
   for (size_t i = 0; i < COUNT(profiles); i++) {
     if (strcmp(text, profiles[i].name))
       continue;
-    out->translated = profiles[i].translated;
+    out->translated = !(profiles[i].kind & ROUTED);
+    out->ip6_only = profiles[i].kind & IP6_ONLY;
+    out->carrier = profiles[i].kind & CARRIER;
+    out->filters = profiles[i].kind & (ROUTED - 1);
     return *profiles[i].axes ? sim_nat_set(&out->nat, profiles[i].axes, error) : 0;
   }
   if (pick(text, grid_names, COUNT(grid_names)) >= 0) {
@@ -280,9 +305,12 @@ static int from_name(const char *text, const sim_profile_changes *changes, sim_p
              dash + 1, alloc);
     return sim_nat_set(&out->nat, spelled, error);
   }
-  if (pick(text, planned_profiles, COUNT(planned_profiles)) >= 0)
-    return sim_fail(error, -1, "profile '%s' is not available in this version", text);
   return 1;
+}
+
+int sim_carrier_axes(sim_nat *nat, const char *axes_text, ns_error *error) {
+  *nat = sim_nat_default();
+  return sim_nat_set(nat, axes_text ? axes_text : SIM_CARRIER_AXES, error);
 }
 
 int sim_profile_parse(const char *text, const sim_profile_changes *changes, sim_profile *out,
@@ -296,7 +324,11 @@ int sim_profile_parse(const char *text, const sim_profile_changes *changes, sim_
     return sim_fail(error, -1, "unknown profile '%s': see natsim profiles", text);
   if (status > 0)
     status = sim_nat_set(&out->nat, text, error);
+  if (!status && out->carrier)
+    status = sim_carrier_axes(&out->carrier_nat, NULL, error);
   if (!status && out->translated && changes && changes->nat)
     status = sim_nat_set(&out->nat, changes->nat, error);
+  if (!status && out->carrier && changes && changes->nat)
+    status = sim_nat_set(&out->carrier_nat, changes->nat, error);
   return status;
 }

@@ -8,9 +8,6 @@
 
 enum sim_outcome { SIM_CONNECTED, SIM_FAILED, SIM_ERROR };
 
-/* The two sides, as indexes. */
-enum { SIM_A, SIM_B, SIM_SIDES };
-
 /* What is told of a trial. Empty strings, negative times and NULL mean: not known. */
 typedef struct sim_result {
   enum sim_outcome outcome;

@@ -76,17 +76,17 @@ static void write_sets(const writer *w) {
 
 /* ---- translation ----------------------------------------------------------------------------- */
 
-#define HAIRPIN "iifname \"" SIM_LAN "\" oifname \"" SIM_LAN "\" ct status dnat"
+#define HAIRPIN "iifname \"" SIM_LANS "\" oifname \"" SIM_LANS "\" ct status dnat"
 
 static void write_translation(const writer *w) {
   const sim_nat *nat = w->nat;
   fprintf(w->out,
           "  chain translate_in { type nat hook prerouting priority dstnat; policy accept;\n"
-          "    iifname { \"" SIM_WAN "\"%s } ip daddr %s meta l4proto { tcp, udp }"
+          "    %sip daddr %s meta l4proto { tcp, udp }"
           " dnat ip to meta l4proto . th dport map @inverse\n  }\n",
-          nat->hairpin ? ", \"" SIM_LAN "\"" : "", w->wan_ip);
+          nat->hairpin ? "" : "iifname \"" SIM_WAN "\" ", w->wan_ip);
   fputs("  chain translate_out { type nat hook postrouting priority srcnat; policy accept;\n"
-        "    iifname \"" SIM_LAN "\" oifname \"" SIM_WAN "\" jump map_flow\n",
+        "    iifname \"" SIM_LANS "\" oifname \"" SIM_WAN "\" jump map_flow\n",
         w->out);
   if (nat->hairpin)
     fputs("    " HAIRPIN " jump map_flow\n", w->out);
@@ -146,7 +146,7 @@ static void write_permitted(const writer *w, const char *before, int protocol,
 
 static void write_memory(const writer *w) {
   fputs("  chain remember { type filter hook postrouting priority srcnat + 1; policy accept;\n"
-        "    meta l4proto { tcp, udp } iifname \"" SIM_LAN "\" oifname \"" SIM_WAN
+        "    meta l4proto { tcp, udp } iifname \"" SIM_LANS "\" oifname \"" SIM_WAN
         "\" jump remember_flow\n",
         w->out);
   if (w->nat->hairpin) {
@@ -171,7 +171,8 @@ static void write_forward(const writer *w) {
   const sim_nat *nat = w->nat;
   fputs("  chain filter_forward { type filter hook forward priority filter; policy accept;\n"
         "    ct state invalid drop\n"
-        "    iifname \"" SIM_WAN "\" ct state established,related accept\n",
+        "    iifname \"" SIM_WAN "\" ct state established,related accept\n"
+        "    iifname \"" SIM_WAN "\" meta mark " SIM_OPENED_MARK " accept\n",
         w->out);
   if (nat->filter == SIM_EI)
     fputs("    iifname \"" SIM_WAN "\" ct status dnat accept\n", w->out);
@@ -197,7 +198,7 @@ static void write_input(const writer *w) {
   if (w->nat->strays != SIM_STRAYS_ACCEPT)
     fputs("    iifname \"" SIM_WAN "\" drop\n", w->out);
   /* Else the router's own stack would answer an inside host that writes to the outside address. */
-  fprintf(w->out, "    iifname \"" SIM_LAN "\" ip daddr %s meta l4proto { tcp, udp } drop\n  }\n",
+  fprintf(w->out, "    iifname \"" SIM_LANS "\" ip daddr %s meta l4proto { tcp, udp } drop\n  }\n",
           w->wan_ip);
 }
 
@@ -211,7 +212,10 @@ char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed) {
     return NULL;
   sim_draw draw = sim_draw_of(nat, seed);
   writer w = {out, nat, wan_ip, &draw};
-  fputs("table ip " SIM_NFT_TABLE " {\n", out);
+  /* Declared and deleted, so that it may be there or not; all in one transaction. */
+  fputs("table ip " SIM_NFT_TABLE "\ndelete table ip " SIM_NFT_TABLE "\ntable ip " SIM_NFT_TABLE
+        " {\n",
+        out);
   write_sets(&w);
   fputs("  chain " SIM_NFT_ALLOCATE " {\n  }\n", out);
   write_translation(&w);

@@ -13,7 +13,10 @@
 
 /* Interface names of every router. */
 #define SIM_WAN "wan0"
-#define SIM_LAN "lan0"
+/* All inside interfaces of a router, in the words of nft: lan0, lan1 ... */
+#define SIM_LANS "lan*"
+/* What comes in by a port that the inside had opened for it carries this mark. */
+#define SIM_OPENED_MARK "1"
 /* Names that the text and the computed rules share. */
 #define SIM_NFT_TABLE    "nat"
 #define SIM_NFT_ALLOCATE "allocate"
@@ -43,7 +46,8 @@ typedef struct sim_draw {
 } sim_draw;
 sim_draw sim_draw_of(const sim_nat *nat, uint64_t seed);
 
-/* Loads the text and the computed rules into the router. 0, or a negative errno with the line. */
+/* Loads the text and the computed rules into the router, in place of those it has. 0, or a negative
+ * errno with the line. */
 int sim_rules_load(const ns_host *router, const sim_nat *nat, const char *wan_ip, uint64_t seed,
                    ns_error *error);
 

@@ -5,6 +5,7 @@
 #include "netns/netlink.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -156,7 +157,8 @@ void ns_add_address(ns_batch *batch, int index, const char *ip) {
   end_request(batch, start);
 }
 
-void ns_add_route(ns_batch *batch, const char *prefix, const char *via, int index) {
+static void put_route(ns_batch *batch, unsigned flags, unsigned char table, const char *prefix,
+                      const char *via, int index) {
   ns_ip to, gateway;
   if (!understand(batch, prefix, &to) || (via && !understand(batch, via, &gateway)))
     return;
@@ -167,18 +169,59 @@ void ns_add_route(ns_batch *batch, const char *prefix, const char *via, int inde
   struct rtmsg route = {
       .rtm_family = to.family,
       .rtm_dst_len = to.prefix_len,
-      .rtm_table = RT_TABLE_MAIN,
+      .rtm_table = table,
       .rtm_protocol = RTPROT_STATIC,
       .rtm_scope = via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
       .rtm_type = RTN_UNICAST,
   };
-  size_t start =
-      begin_request(batch, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &route, sizeof route);
+  size_t start = begin_request(batch, RTM_NEWROUTE, NLM_F_CREATE | flags, &route, sizeof route);
   if (to.prefix_len)
     attribute(batch, RTA_DST, to.bytes, to.len);
   if (via)
     attribute(batch, RTA_GATEWAY, gateway.bytes, gateway.len);
   int_attribute(batch, RTA_OIF, index);
+  end_request(batch, start);
+}
+
+void ns_add_route(ns_batch *batch, const char *prefix, const char *via, int index) {
+  put_route(batch, NLM_F_EXCL, RT_TABLE_MAIN, prefix, via, index);
+}
+
+void ns_put_route(ns_batch *batch, const char *prefix, const char *via, int index) {
+  put_route(batch, NLM_F_REPLACE, RT_TABLE_MAIN, prefix, via, index);
+}
+
+void ns_add_source_route(ns_batch *batch, const char *from, const char *via, int index, int table) {
+  ns_ip source;
+  if (!understand(batch, from, &source))
+    return;
+  struct fib_rule_hdr rule = {.family = source.family,
+                              .src_len = (uint8_t)(source.len * 8),
+                              .table = (uint8_t)table,
+                              .action = FR_ACT_TO_TBL};
+  put_route(batch, NLM_F_EXCL, (unsigned char)table, source.len == 4 ? "0.0.0.0/0" : "::/0", via,
+            index);
+  size_t start = begin_request(batch, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule, sizeof rule);
+  attribute(batch, FRA_SRC, source.bytes, source.len);
+  end_request(batch, start);
+}
+
+void ns_add_bridge(ns_batch *batch, const char *name, int index) {
+  if (!name_fits(batch, name))
+    return;
+  struct ifinfomsg link = {.ifi_index = index};
+  size_t start = begin_request(batch, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof link);
+  text_attribute(batch, IFLA_IFNAME, name);
+  size_t link_info = begin_nest(batch, IFLA_LINKINFO);
+  text_attribute(batch, IFLA_INFO_KIND, "bridge");
+  end_nest(batch, link_info);
+  end_request(batch, start);
+}
+
+void ns_add_master(ns_batch *batch, int index, int bridge_index) {
+  struct ifinfomsg link = {.ifi_index = index};
+  size_t start = begin_request(batch, RTM_NEWLINK, 0, &link, sizeof link);
+  int_attribute(batch, IFLA_MASTER, bridge_index);
   end_request(batch, start);
 }
 
@@ -205,6 +248,8 @@ static const char *request_name(uint16_t type) {
     return "address";
   case RTM_NEWROUTE:
     return "route";
+  case RTM_NEWRULE:
+    return "routing rule";
   case RTM_NEWNEIGH:
     return "neighbour";
   default:

@@ -95,6 +95,16 @@ void ns_add_address(ns_batch *batch, int index, const char *ip);
 /* A route to `prefix` ("0.0.0.0/0", "192.0.2.0/25") by gateway `via` (NULL: on link) through
  * `index`. */
 void ns_add_route(ns_batch *batch, const char *prefix, const char *via, int index);
+/* The same, and a route to that prefix that is there already is replaced. */
+void ns_put_route(ns_batch *batch, const char *prefix, const char *via, int index);
+/* A default route by `via` through `index` for what is sent from the host's own address `from`: a
+ * host with two uplinks needs one for each (a table of its own, and a rule that leads to it;
+ * `table` is 1..251 and not used twice). */
+void ns_add_source_route(ns_batch *batch, const char *from, const char *via, int index, int table);
+/* A bridge, and a link as a port of it. It forwards as soon as it is up, and its frames are not
+ * shown to the host's IP rules. */
+void ns_add_bridge(ns_batch *batch, const char *name, int index);
+void ns_add_master(ns_batch *batch, int index, int bridge_index);
 /* A permanent neighbour entry: no ARP or neighbour discovery is done for `ip` (without a prefix).
  */
 void ns_add_neighbour(ns_batch *batch, const char *ip, const uint8_t *mac, int index);

@@ -3,8 +3,8 @@
  * endpoint, bit 3 whether connections back are allowed. An answer is a message that can be read, it
  * goes to the requester alone, and no longer one is made of a request that is no STUN.
  */
+#include "fixtures/stun/service.h"
 #include "fuzz_target.h"
-#include "stun/service.h"
 
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 /* The STUN service without sockets: which answer goes where. */
-#include "stun/service.h"
+#include "fixtures/stun/service.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -17,6 +17,14 @@ static int complain(int status, const ns_error *error) {
 
 /* ---- the folder of results ------------------------------------------------------------------- */
 
+/* The rows or columns of the plan, in its order. */
+static json_t *profile_names(const sim_profile *profiles, size_t count) {
+  json_t *names = json_array();
+  for (size_t i = 0; i < count; i++)
+    json_array_append_new(names, json_string(profiles[i].name));
+  return names;
+}
+
 static json_t *describe_run(enum sim_command command, const sim_options *options,
                             const sim_plan *plan) {
   struct utsname system;
@@ -25,10 +33,12 @@ static json_t *describe_run(enum sim_command command, const sim_options *options
   time_t now = time(NULL);
   struct tm utc;
   strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o}", "version", WARPGATE_VERSION,
-                   "commit", NATSIM_COMMIT, "kernel", system.release, "command",
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o}", "version",
+                   WARPGATE_VERSION, "commit", NATSIM_COMMIT, "kernel", system.release, "command",
                    command == SIM_RUN ? "run" : "matrix", "started", started, "seed",
-                   (json_int_t)options->seed, "trials", (json_int_t)plan->count, "options",
+                   (json_int_t)options->seed, "trials", (json_int_t)plan->count, "a",
+                   profile_names(plan->a_profiles, plan->a_count), "b",
+                   profile_names(plan->b_profiles, plan->b_count), "options",
                    sim_options_json(command, options));
 }
 

@@ -12,6 +12,8 @@ static const struct command {
     {"profiles", sim_cmd_profiles, "list the NAT profiles and their axes"},
     {"run", sim_cmd_run, "trials of one ordered pair"},
     {"matrix", sim_cmd_matrix, "trials of all ordered pairs, and a table"},
+    {"report", sim_cmd_report, "tables, figures and a page of what trials came to"},
+    {"merge", sim_cmd_merge, "join the results of shards"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

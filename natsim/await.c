@@ -16,12 +16,15 @@ static bool readable(int fd, int limit_ms) {
 /* A socket of the site, connected to ip:port; -1 when that fails. The server is in the same
  * namespace, so connecting does not block. */
 static int connect_in(const ns_host *site, int type, const char *ip, unsigned port) {
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  if (inet_pton(AF_INET, ip, &to.sin_addr) != 1 || ns_enter(site))
+  struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+  struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  bool four = inet_pton(AF_INET, ip, &to4.sin_addr) == 1;
+  if ((!four && inet_pton(AF_INET6, ip, &to6.sin6_addr) != 1) || ns_enter(site))
     return -1;
-  int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+  int fd = socket(four ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0);
   ns_leave();
-  if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
+  const struct sockaddr *to = four ? (struct sockaddr *)&to4 : (struct sockaddr *)&to6;
+  if (fd >= 0 && connect(fd, to, four ? sizeof to4 : sizeof to6) < 0) {
     close(fd);
     fd = -1;
   }

@@ -39,12 +39,14 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   const sim_options *o = setup->options;
   const char *role = peer->side == SIM_A ? "a" : "b";
   char machine[40];
+  sim_told told;
+  sim_servers_tell(setup->servers, setup->topology, peer->side, &told);
   snprintf(machine, sizeof machine, "natsim-%014llx-%s", (unsigned long long)trial->seed, role);
   put(env, "NATSIM_ROLE", role);
-  put(env, "NATSIM_STUN", setup->servers->stun);
-  put(env, "NATSIM_TURN", setup->servers->turn);
-  put(env, "NATSIM_BROKERS", setup->servers->brokers);
-  put(env, "NATSIM_NAMES", setup->servers->names);
+  put(env, "NATSIM_STUN", told.stun);
+  put(env, "NATSIM_TURN", told.turn);
+  put(env, "NATSIM_BROKERS", told.brokers);
+  put(env, "NATSIM_NAMES", told.names);
   put(env, "NATSIM_NTP", "");
   put(env, "NATSIM_SESSION", setup->session);
   put_number(env, "NATSIM_TIMEOUT_S", o->timeout_s);

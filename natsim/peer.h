@@ -27,6 +27,7 @@ typedef struct sim_peer_setup {
   const sim_options *options;
   const sim_programs *programs;
   const sim_servers *servers;
+  const sim_topology *topology; /* of this trial */
   const char *session; /* of this trial, the same for both */
   const char *folder;  /* for the peers' own folders */
 } sim_peer_setup;

@@ -13,6 +13,7 @@
 
 /* A server that has not answered by then will not: coturn takes 50 ms, a loaded machine seconds. */
 enum { START_LIMIT_MS = 15000, TRY_MS = 200, PAUSE_MS = 5, STOP_GRACE_MS = 200 };
+enum { WEB_STUN_PORT = 80, WEB_MQTT_PORT = 443 };
 enum { STUN_PORT = 3478, STUN_OTHER_PORT = 3479, MQTT_PORT = 1883, NAMES_PORT = 4370 };
 
 #define TURN_USER     "natsim"
@@ -26,18 +27,21 @@ static int write_conf(const char *path, const char *text, const char *folder, ns
     const char *key, *value;
   } fills[] = {{"{server_1}", SIM_SERVER_1},
                {"{server_2}", SIM_SERVER_2},
+               {"{server6_1}", SIM_SERVER6_1},
+               {"{server6_2}", SIM_SERVER6_2},
                {"{user}", TURN_USER},
                {"{password}", TURN_PASSWORD},
                {"{folder}", folder}};
   FILE *out = fopen(path, "we");
   if (!out)
     return sim_fail(error, -errno, "cannot write %s: %s", path, strerror(errno));
+  enum { FILLS = sizeof fills / sizeof *fills };
   while (*text) {
     size_t i = 0;
-    while (i < 5 && strncmp(text, fills[i].key, strlen(fills[i].key)) != 0)
+    while (i < FILLS && strncmp(text, fills[i].key, strlen(fills[i].key)) != 0)
       i++;
-    fputs(i < 5 ? fills[i].value : (char[]){*text, 0}, out);
-    text += i < 5 ? strlen(fills[i].key) : 1;
+    fputs(i < FILLS ? fills[i].value : (char[]){*text, 0}, out);
+    text += i < FILLS ? strlen(fills[i].key) : 1;
   }
   return fclose(out) ? sim_fail(error, -EIO, "cannot write %s", path) : 0;
 }
@@ -88,11 +92,13 @@ static int start_broker(const starter *s) {
 
 static int start_names(const starter *s) {
   /* All peers of a run come from two addresses, so the quota of one address must not bind. */
-  char store[PATH_MAX], listen[64];
+  char store[PATH_MAX], listen[64], listen6[64];
   snprintf(store, sizeof store, "%s/names.db", s->folder);
   snprintf(listen, sizeof listen, SIM_SERVER_1 ":%d", NAMES_PORT);
-  const char *argv[] = {s->programs->names, "--listen", listen, "--store", store,
-                        "--quota-v4",       "1000000",  NULL};
+  snprintf(listen6, sizeof listen6, "[" SIM_SERVER6_1 "]:%d", NAMES_PORT);
+  const char *argv[] = {s->programs->names, "--listen", listen,       "--listen", listen6,
+                        "--store",          store,      "--quota-v4", "1000000",  "--quota-v6",
+                        "1000000",          NULL};
   return start_one(s, "warpgate-names", argv, true);
 }
 
@@ -101,9 +107,12 @@ static int start_names(const starter *s) {
 static bool answers(const sim_server *server, const ns_host *site) {
   if (!strcmp(server->name, "turnserver"))
     return sim_answers_stun(site, SIM_SERVER_1, STUN_PORT, TRY_MS) &&
-           sim_answers_stun(site, SIM_SERVER_2, STUN_OTHER_PORT, TRY_MS);
+           sim_answers_stun(site, SIM_SERVER_2, STUN_OTHER_PORT, TRY_MS) &&
+           sim_answers_stun(site, SIM_SERVER6_1, STUN_PORT, TRY_MS) &&
+           sim_answers_stun(site, SIM_SERVER6_2, STUN_OTHER_PORT, TRY_MS);
   if (!strcmp(server->name, "mosquitto"))
-    return sim_answers_mqtt(site, SIM_SERVER_1, MQTT_PORT, TRY_MS);
+    return sim_answers_mqtt(site, SIM_SERVER_1, MQTT_PORT, TRY_MS) &&
+           sim_answers_mqtt(site, SIM_SERVER6_1, WEB_MQTT_PORT, TRY_MS);
   return sim_answers_ready(server->process.stdout_fd, TRY_MS);
 }
 
@@ -129,21 +138,49 @@ static int await_one(const sim_server *server, const ns_host *site, ns_error *er
   return 0;
 }
 
-static void tell_where(sim_servers *servers, unsigned without) {
+/* ---- telling --------------------------------------------------------------------------------- */
+
+/* Adds `host:port`, with what comes before it, to a comma separated list. */
+static void tell(char *list, size_t size, const char *before, bool six, int port) {
+  size_t len = strlen(list);
+  snprintf(list + len, size - len, "%s%s%s:%d", len ? "," : "", before,
+           six ? "[" SIM_SERVER6_1 "]" : SIM_SERVER_1, port);
+}
+
+static void tell_family(sim_told *out, unsigned without, bool six, bool web) {
   if (!(without & SIM_STUN))
-    snprintf(servers->stun, sizeof servers->stun, SIM_SERVER_1 ":%d", STUN_PORT);
+    tell(out->stun, sizeof out->stun, "", six, web ? WEB_STUN_PORT : STUN_PORT);
   if (!(without & SIM_TURN))
-    snprintf(servers->turn, sizeof servers->turn,
-             TURN_USER ":" TURN_PASSWORD "@" SIM_SERVER_1 ":%d", STUN_PORT);
+    tell(out->turn, sizeof out->turn, TURN_USER ":" TURN_PASSWORD "@", six,
+         web ? WEB_STUN_PORT : STUN_PORT);
   if (!(without & SIM_BROKER))
-    snprintf(servers->brokers, sizeof servers->brokers, SIM_SERVER_1 ":%d", MQTT_PORT);
+    tell(out->brokers, sizeof out->brokers, "", six, web ? WEB_MQTT_PORT : MQTT_PORT);
   if (!(without & SIM_NAMES))
-    snprintf(servers->names, sizeof servers->names, SIM_SERVER_1 ":%d", NAMES_PORT);
+    tell(out->names, sizeof out->names, "", six, NAMES_PORT);
+}
+
+void sim_servers_tell(const sim_servers *servers, const sim_topology *topology, int side,
+                      sim_told *out) {
+  bool web = false, four[SIM_SIDES], six[SIM_SIDES];
+  for (int i = 0; i < SIM_SIDES; i++) {
+    const sim_node *host = &topology->nodes[topology->host[i]];
+    web |= (topology->nodes[topology->router[i]].gate.filters & SIM_WEB_ONLY) != 0;
+    four[i] = *sim_node_ip(host, 4) != 0;
+    six[i] = *sim_node_ip(host, 6) != 0;
+  }
+  *out = (sim_told){.stun = ""};
+  bool six_first = !four[SIM_A] || !four[SIM_B];
+  if (six[side] && six_first)
+    tell_family(out, servers->without, true, web);
+  if (four[side])
+    tell_family(out, servers->without, false, web);
+  if (six[side] && !six_first)
+    tell_family(out, servers->without, true, web);
 }
 
 int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_options *options,
                       const sim_programs *programs, const char *folder, ns_error *error) {
-  *servers = (sim_servers){.count = 0};
+  *servers = (sim_servers){.without = options->without};
   starter s = {servers, site, programs, folder, error};
   unsigned coturn = SIM_STUN | SIM_TURN;
   int status = 0;
@@ -155,8 +192,6 @@ int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_optio
     status = start_names(&s);
   for (size_t i = 0; !status && i < servers->count; i++)
     status = await_one(&servers->all[i], site, error);
-  if (!status)
-    tell_where(servers, options->without);
   return status;
 }
 

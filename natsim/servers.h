@@ -4,6 +4,7 @@
 #define NATSIM_SERVERS_H
 
 #include "natsim/programs.h"
+#include "natsim/topology.h"
 
 enum { SIM_SERVERS_MAX = 3 };
 
@@ -13,18 +14,29 @@ typedef struct sim_server {
   char log_path[PATH_MAX];
 } sim_server;
 
-/* What runs, and where the peers are told to find it: "" for what is left out. */
+/* What runs. */
 typedef struct sim_servers {
   sim_server all[SIM_SERVERS_MAX];
   size_t count;
-  char stun[64], turn[96], brokers[64], names[64];
+  unsigned without; /* servers that were left out */
 } sim_servers;
+
+/* Where a peer is told to find the servers: host:port separated by commas, "" for what is left
+ * out. */
+typedef struct sim_told {
+  char stun[128], turn[192], brokers[128], names[128];
+} sim_told;
 
 /* Starts all servers that the options do not leave out, together, in the world's server site, and
  * awaits them. `folder` takes their files. 0, or a negative errno with a line that has the last
  * words of the server that did not come up; in any case sim_servers_stop. */
 int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_options *options,
                       const sim_programs *programs, const char *folder, ns_error *error);
+/* What the peer of this side is told: the addresses of its families, those first that both sides
+ * have; where a router lets only ports 80 and 443 out, the servers' second ports there, so that both
+ * peers name the same broker. */
+void sim_servers_tell(const sim_servers *servers, const sim_topology *topology, int side,
+                      sim_told *out);
 /* A server that has ended by itself, or NULL. */
 const sim_server *sim_servers_ended(const sim_servers *servers);
 void sim_servers_stop(sim_servers *servers);

@@ -192,7 +192,8 @@ int sim_trial_run(sim_world *world, const sim_trial *trial, const sim_options *o
   run r = {.stopped = false};
   char session[40];
   make_session(session);
-  sim_peer_setup setup = {options, programs, servers, session, folder};
+  sim_peer_setup setup = {options,  programs, servers, &world->built.topology,
+                          session, folder};
   *record = NULL;
   int status = sim_sites_open(world, trial, r.sites, error);
   if (!status) {

@@ -157,6 +157,17 @@ void ns_add_address(ns_batch *batch, int index, const char *ip) {
   end_request(batch, start);
 }
 
+void ns_delete_address(ns_batch *batch, int index, const char *ip) {
+  ns_ip parsed;
+  if (!understand(batch, ip, &parsed))
+    return;
+  struct ifaddrmsg address = {
+      .ifa_family = parsed.family, .ifa_prefixlen = parsed.prefix_len, .ifa_index = (unsigned)index};
+  size_t start = begin_request(batch, RTM_DELADDR, 0, &address, sizeof address);
+  attribute(batch, IFA_LOCAL, parsed.bytes, parsed.len);
+  end_request(batch, start);
+}
+
 static void put_route(ns_batch *batch, unsigned flags, unsigned char table, const char *prefix,
                       const char *via, int index) {
   ns_ip to, gateway;
@@ -246,6 +257,8 @@ static const char *request_name(uint16_t type) {
     return "link";
   case RTM_NEWADDR:
     return "address";
+  case RTM_DELADDR:
+    return "removal of an address";
   case RTM_NEWROUTE:
     return "route";
   case RTM_NEWRULE:

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 /* One line that says what failed and what to do about it. */
@@ -92,6 +93,10 @@ void ns_add_veth(ns_batch *batch, const char *name, int index, const uint8_t *ma
 void ns_add_up(ns_batch *batch, int index);
 /* `ip` is dotted or colon text with a prefix, as "192.168.1.2/24". */
 void ns_add_address(ns_batch *batch, int index, const char *ip);
+/* Takes an address away, named as it was added. The kernel takes routes by way of the interface with
+ * its last IPv4 address, and with the first of a network the others of it, unless
+ * ipv4/conf/all/promote_secondaries is 1. */
+void ns_delete_address(ns_batch *batch, int index, const char *ip);
 /* A route to `prefix` ("0.0.0.0/0", "192.0.2.0/25") by gateway `via` (NULL: on link) through
  * `index`. */
 void ns_add_route(ns_batch *batch, const char *prefix, const char *via, int index);
@@ -124,6 +129,9 @@ int ns_address_wait(const ns_host *host, const char *ip, unsigned timeout_ms, ns
 /* Loads nftables text into the host (one transaction). -EOPNOTSUPP if the kernel has no nftables,
  * -EINVAL if it refuses the rules. */
 int ns_nft(const ns_host *host, const char *rules, ns_error *error);
+/* Makes the host's connection tracker forget every flow: addresses translated for it are then no
+ * longer. What nftables sets remember stays. */
+int ns_conntrack_flush(const ns_host *host, ns_error *error);
 
 /* ---- the switch: emulated links -------------------------------------------------------------- */
 
@@ -174,6 +182,29 @@ void ns_switch_seed(ns_switch *sw, uint64_t seed);
 void ns_switch_counters_get(ns_switch *sw, ns_switch_counters *out);
 /* Ends the thread, drops what waits, closes the ports. Safe on NULL. */
 void ns_switch_close(ns_switch *sw);
+
+/* ---- captures -------------------------------------------------------------------------------- */
+
+/* What passes all interfaces of a host, kept by the kernel in a ring of fixed size until it is asked
+ * for: no thread runs meanwhile, so that capturing costs what is captured no time. When the ring is
+ * full, what comes later is not kept. Packets are cut to NS_CAPTURE_SNAP bytes; what a host sends to
+ * itself is kept once. */
+typedef struct ns_capture ns_capture;
+enum { NS_CAPTURE_BYTES = 2 * 1024 * 1024, NS_CAPTURE_SNAP = 2048 };
+
+/* Starts it. `live`: it is written as it runs (ns_capture_fd); else the ring is used well only by a
+ * capture that is written once, at its end. */
+int ns_capture_open(ns_capture **out, const ns_host *host, bool live, ns_error *error);
+/* Appends what the ring holds to a pcap file (the first call begins it), and makes room. Of a live
+ * capture the packets of the last 100 ms are left for the next call. Returns how many packets it
+ * wrote, or -EIO. */
+long ns_capture_write(ns_capture *capture, FILE *out);
+/* Ends it: what comes later is not kept, and ns_capture_write leaves nothing behind. */
+void ns_capture_stop(ns_capture *capture);
+/* Readable when a live capture has something to write. */
+int ns_capture_fd(const ns_capture *capture);
+/* Safe on NULL. */
+void ns_capture_close(ns_capture *capture);
 
 /* ---- programs -------------------------------------------------------------------------------- */
 

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOTH = SIM_RUN | SIM_MATRIX };
+enum { BOTH = SIM_RUN | SIM_MATRIX, ALL = BOTH | SIM_LAB };
 
 /* How the value of an option is read. */
-enum kind { FLAG, TEXT, WHOLE, SEED, DECIMAL, SHARD, SET, WITHOUT, LATER };
+enum kind { FLAG, TEXT, WHOLE, SEED, DECIMAL, SHARD, SET, WITHOUT, EVENT, NEIGHBOURS };
 
 typedef struct option_row {
   const char *name;
@@ -28,8 +28,8 @@ typedef struct option_row {
 #define AT(field) offsetof(sim_options, field)
 
 static const option_row rows[] = {
-    {"a", "PROFILE", TEXT, SIM_RUN, AT(a), 0, 0, "the side that starts the connection"},
-    {"b", "PROFILE", TEXT, SIM_RUN, AT(b), 0, 0, "the side that listens"},
+    {"a", "PROFILE", TEXT, SIM_RUN | SIM_LAB, AT(a), 0, 0, "the side that starts the connection"},
+    {"b", "PROFILE", TEXT, SIM_RUN | SIM_LAB, AT(b), 0, 0, "the side that listens"},
     {"profiles", "P,P,...", TEXT, SIM_MATRIX, AT(profiles), 0, 0,
      "all ordered pairs of these (default: open,full-cone,restricted,port-restricted,symmetric)"},
     {"grid", "rfc4787", TEXT, SIM_MATRIX, AT(grid), 0, 0,
@@ -41,18 +41,18 @@ static const option_row rows[] = {
     {"by-name", NULL, FLAG, BOTH, AT(by_name), 0, 0, "a looks b up by its name"},
     {"alloc", "NAME", TEXT, BOTH, AT(alloc), 0, 0,
      "port allocation of the MAP-FILTER names (random)"},
-    {"nat", "KEY=VALUE,...", TEXT, BOTH, AT(nat), 0, 0, "added to every NAT of the run"},
-    {"place", "NAME", TEXT, BOTH, AT(place), 0, 0,
+    {"nat", "KEY=VALUE,...", TEXT, ALL, AT(nat), 0, 0, "added to every NAT of the run"},
+    {"place", "NAME", TEXT, ALL, AT(place), 0, 0,
      "how the two hosts lie to each other (two-sites): natsim places; or a FILE with a /"},
     {"trials", "N", WHOLE, BOTH, AT(trials), 1, 1000000, "trials of each pair (1)"},
-    {"seed", "N", SEED, BOTH, AT(seed), 0, 0, "decides ports, losses and addresses (1)"},
-    {"rtt", "MS", DECIMAL, BOTH, AT(rtt_ms), 0, 10000,
+    {"seed", "N", SEED, ALL, AT(seed), 0, 0, "decides ports, losses and addresses (1)"},
+    {"rtt", "MS", DECIMAL, ALL, AT(rtt_ms), 0, 10000,
      "round trip between sites, and to the servers (40)"},
-    {"jitter", "MS", DECIMAL, BOTH, AT(jitter_ms), 0, 10000, "plus or minus, one way (0)"},
-    {"loss", "PCT", DECIMAL, BOTH, AT(loss_pct), 0, 100, "packets lost, one way (0)"},
-    {"duplicate", "PCT", DECIMAL, BOTH, AT(duplicate_pct), 0, 100, "packets sent twice (0)"},
-    {"reorder", "PCT", DECIMAL, BOTH, AT(reorder_pct), 0, 100, "packets that overtake (0)"},
-    {"rate", "MBIT", DECIMAL, BOTH, AT(rate_mbit), 0, 100000, "of each direction (0: unlimited)"},
+    {"jitter", "MS", DECIMAL, ALL, AT(jitter_ms), 0, 10000, "plus or minus, one way (0)"},
+    {"loss", "PCT", DECIMAL, ALL, AT(loss_pct), 0, 100, "packets lost, one way (0)"},
+    {"duplicate", "PCT", DECIMAL, ALL, AT(duplicate_pct), 0, 100, "packets sent twice (0)"},
+    {"reorder", "PCT", DECIMAL, ALL, AT(reorder_pct), 0, 100, "packets that overtake (0)"},
+    {"rate", "MBIT", DECIMAL, ALL, AT(rate_mbit), 0, 100000, "of each direction (0: unlimited)"},
     {"jobs", "N", WHOLE, BOTH, AT(jobs), 1, 64, "labs side by side (the number of cores)"},
     {"timeout", "S", WHOLE, BOTH, AT(timeout_s), 1, 3600, "of one connection (60)"},
     {"out", "DIR", TEXT, BOTH, AT(out), 0, 0, "write trials.jsonl and run.json there"},
@@ -62,12 +62,17 @@ static const option_row rows[] = {
      "compare with a table; exit 1 where a cell differs either way"},
     {"set", "PLUGIN.KEY=VALUE", SET, BOTH, 0, 0, 0, "a setting of a technique; may be repeated"},
     {"endpoint", "CMD", TEXT, BOTH, AT(endpoint), 0, 0, "the program that is both peers"},
-    {"without", "SERVER,...", WITHOUT, BOTH, 0, 0, 0,
+    {"without", "SERVER,...", WITHOUT, ALL, 0, 0, 0,
      "do not start broker, turn, names or stun, and tell the peers of none"},
     {"json", NULL, FLAG, BOTH, AT(json), 0, 0, "print trials as JSON lines, no table"},
-    {"pcap", NULL, LATER, BOTH, 0, 0, 0, NULL},
-    {"neighbours", NULL, LATER, BOTH, 0, 0, 0, NULL},
-    {"event", NULL, LATER, BOTH, 0, 0, 0, NULL},
+    {"neighbours", "FLOWS|RATE/s", NEIGHBOURS, ALL, 0, 1, 20000,
+     "flows that other hosts behind both routers open meanwhile (none)"},
+    {"event", "WHEN:WHAT", EVENT, BOTH, 0, 0, 0,
+     "what happens meanwhile, as 300:reboot-a, connected:uplink-down-b; may be repeated"},
+    {"pcap", NULL, FLAG, BOTH, AT(pcap), 0, 0,
+     "keep packets and logs of every trial in --out (else of those that fail)"},
+    {"pcap", "DIR", TEXT, SIM_LAB, AT(pcap_folder), 0, 0, "write the packets of all hosts there"},
+    {"name", "NAME", TEXT, SIM_LAB, AT(name), 0, 0, "of the laboratory, for lab exec (default)"},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -82,14 +87,6 @@ void sim_options_help(enum sim_command command) {
     printf("  %-25s %s\n", left, rows[i].help);
   }
 }
-
-static const struct {
-  const char *name;
-  unsigned bit;
-} servers[] = {
-    {"broker", SIM_BROKER}, {"turn", SIM_TURN}, {"names", SIM_NAMES}, {"stun", SIM_STUN}};
-
-enum { SERVERS = sizeof servers / sizeof *servers };
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -152,16 +149,37 @@ static int read_set(const char *text, sim_options *out, ns_error *error) {
 static int read_without(const char *text, sim_options *out, ns_error *error) {
   for (const char *p = text;;) {
     size_t len = strcspn(p, ","), i = 0;
-    while (i < SERVERS && (strlen(servers[i].name) != len || strncmp(servers[i].name, p, len)))
+    const char *name;
+    unsigned bit;
+    while ((bit = sim_server_bit(i, &name)) && (strlen(name) != len || strncmp(name, p, len)))
       i++;
-    if (i == SERVERS)
+    if (!bit)
       return sim_fail(error, -1, "--without takes broker, turn, names, stun, not '%.*s'", (int)len,
                       p);
-    out->without |= servers[i].bit;
+    out->without |= bit;
     if (!p[len])
       return 0;
     p += len + 1;
   }
+}
+
+static int read_event(const char *text, sim_options *out, ns_error *error) {
+  if (out->event_count == SIM_EVENTS_MAX)
+    return sim_fail(error, -1, "more than %d --event options", SIM_EVENTS_MAX);
+  return sim_event_parse(text, &out->events[out->event_count++], error);
+}
+
+/* So many flows in all, or so many a second. */
+static int read_neighbours(const option_row *row, const char *text, sim_options *out,
+                           ns_error *error) {
+  char number[16];
+  size_t len = strlen(text);
+  bool rate = len > 2 && !strcmp(text + len - 2, "/s");
+  out->neighbour_flows = 0;
+  out->neighbour_rate = 0;
+  snprintf(number, sizeof number, "%.*s", (int)(rate ? len - 2 : len), text);
+  return rate ? read_decimal(row, number, &out->neighbour_rate, error)
+              : read_whole(row, number, &out->neighbour_flows, error);
 }
 
 static int read_value(const option_row *row, const char *text, sim_options *out, ns_error *error) {
@@ -187,10 +205,12 @@ static int read_value(const option_row *row, const char *text, sim_options *out,
     return read_set(text, out, error);
   case WITHOUT:
     return read_without(text, out, error);
-  case LATER:
-    break;
+  case EVENT:
+    return read_event(text, out, error);
+  case NEIGHBOURS:
+    return read_neighbours(row, text, out, error);
   }
-  return sim_fail(error, -1, "--%s is not available in this version", row->name);
+  return -1;
 }
 
 /* ---- the command line ------------------------------------------------------------------------ */
@@ -203,9 +223,16 @@ static const option_row *find_row(enum sim_command command, const char *name, si
   return NULL;
 }
 
+static int check_events(const sim_options *o, ns_error *error) {
+  for (unsigned i = 0; i < o->event_count; i++)
+    if (o->events[i].server & o->without)
+      return sim_fail(error, -1, "--event %s: --without leaves that server out", o->events[i].text);
+  return 0;
+}
+
 /* What the NATSIM_PLUGINS, NATSIM_TRANSPORT and seeds of trials are made from stays plain. */
 static int check(enum sim_command command, const sim_options *o, ns_error *error) {
-  if (command == SIM_RUN && (!o->a || !o->b))
+  if (command != SIM_MATRIX && (!o->a || !o->b))
     return sim_fail(error, -1, "--a PROFILE and --b PROFILE are needed");
   if (o->profiles && o->grid)
     return sim_fail(error, -1, "--profiles and --grid exclude each other");
@@ -213,9 +240,11 @@ static int check(enum sim_command command, const sim_options *o, ns_error *error
     return sim_fail(error, -1, "unknown grid '%s': there is rfc4787", o->grid);
   if (strcmp(o->transport, "any") && strcmp(o->transport, "udp") && strcmp(o->transport, "tcp"))
     return sim_fail(error, -1, "--transport takes any, udp or tcp, not '%s'", o->transport);
+  if (o->pcap && !o->out)
+    return sim_fail(error, -1, "--pcap needs --out DIR, where packets are kept");
   if (o->plugin[strspn(o->plugin, "abcdefghijklmnopqrstuvwxyz0123456789_-,")])
     return sim_fail(error, -1, "--plugin takes names separated by commas, not '%s'", o->plugin);
-  return 0;
+  return check_events(o, error);
 }
 
 int sim_options_parse(enum sim_command command, int argc, char **argv, sim_options *out,
@@ -227,7 +256,8 @@ int sim_options_parse(enum sim_command command, int argc, char **argv, sim_optio
                        .rtt_ms = 40,
                        .timeout_s = 60,
                        .shard = 1,
-                       .shards = 1};
+                       .shards = 1,
+                       .name = "default"};
   for (int i = 0; i < argc; i++) {
     const char *arg = argv[i];
     if (!strcmp(arg, "--help") || !strcmp(arg, "-h")) {
@@ -257,10 +287,24 @@ int sim_options_parse(enum sim_command command, int argc, char **argv, sim_optio
 
 static json_t *without_json(unsigned without) {
   json_t *names = json_array();
-  for (size_t i = 0; i < SERVERS; i++)
-    if (without & servers[i].bit)
-      json_array_append_new(names, json_string(servers[i].name));
+  const char *name;
+  unsigned bit;
+  for (size_t i = 0; (bit = sim_server_bit(i, &name)); i++)
+    if (without & bit)
+      json_array_append_new(names, json_string(name));
   return names;
+}
+
+static json_t *events_json(const sim_options *o) {
+  json_t *events = json_array();
+  for (unsigned i = 0; i < o->event_count; i++)
+    json_array_append_new(events, json_string(o->events[i].text));
+  return events;
+}
+
+static json_t *neighbours_json(const sim_options *o) {
+  return o->neighbour_rate > 0 ? json_sprintf("%g/s", o->neighbour_rate)
+                               : json_integer(o->neighbour_flows);
 }
 
 static json_t *value_json(const option_row *row, const sim_options *o) {
@@ -284,8 +328,10 @@ static json_t *value_json(const option_row *row, const sim_options *o) {
     return json_string(o->set);
   case WITHOUT:
     return without_json(o->without);
-  case LATER:
-    break;
+  case EVENT:
+    return events_json(o);
+  case NEIGHBOURS:
+    return neighbours_json(o);
   }
   return NULL;
 }
@@ -293,7 +339,7 @@ static json_t *value_json(const option_row *row, const sim_options *o) {
 json_t *sim_options_json(enum sim_command command, const sim_options *options) {
   json_t *all = json_object();
   for (size_t i = 0; all && i < ROWS; i++) {
-    if (!(rows[i].commands & (int)command) || rows[i].kind == LATER)
+    if (!(rows[i].commands & (int)command))
       continue;
     json_t *value = value_json(&rows[i], options);
     /* A path that is no UTF-8 cannot be told. */

@@ -2,14 +2,11 @@
 #ifndef NATSIM_OPTIONS_H
 #define NATSIM_OPTIONS_H
 
-#include "natsim/fail.h"
+#include "natsim/event.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* Servers of the lab, as bits of `without`. */
-enum { SIM_BROKER = 1, SIM_TURN = 2, SIM_NAMES = 4, SIM_STUN = 8 };
 
 typedef struct sim_options {
   const char *a, *b;     /* run: the two profiles */
@@ -34,12 +31,19 @@ typedef struct sim_options {
   const char *expect;     /* a table of outcomes, or NULL */
   char set[1024];         /* PLUGIN.KEY=VALUE,... */
   const char *endpoint;   /* a command, or NULL for our own */
-  unsigned without;       /* servers that are not started */
+  unsigned without;       /* servers that are not started: enum sim_server_bit */
+  sim_event events[SIM_EVENTS_MAX];
+  unsigned event_count;
+  unsigned neighbour_flows; /* of the neighbours behind each router, in all */
+  double neighbour_rate;    /* or every second */
+  bool pcap;                /* keep the packets of every trial */
+  const char *pcap_folder;  /* lab: write packets there, or NULL */
+  const char *name;         /* lab: of the laboratory */
   bool json;
   bool help;
 } sim_options;
 
-enum sim_command { SIM_RUN = 1, SIM_MATRIX = 2 };
+enum sim_command { SIM_RUN = 1, SIM_MATRIX = 2, SIM_LAB = 4 };
 
 /* Reads the arguments after the subcommand. Strings point into `argv`. Returns 0, or -1 with the
  * line. With --help only `help` means anything. */

@@ -79,3 +79,15 @@ bool sim_answers_ready(int fd, int limit_ms) {
   ssize_t got = read(fd, line, sizeof line);
   return got >= 5 && !memcmp(line, "ready", 5);
 }
+
+bool sim_answers_natpmp(const ns_host *host, const char *ip, int limit_ms) {
+  enum { PORT = 5351, ANSWER = 128 };
+  static const uint8_t request[] = {0, 0};
+  uint8_t answer[16];
+  int fd = connect_in(host, SOCK_DGRAM, ip, PORT);
+  if (fd < 0)
+    return false;
+  size_t len = ask(fd, request, sizeof request, answer, sizeof answer, limit_ms);
+  close(fd);
+  return len >= 12 && answer[0] == 0 && answer[1] == ANSWER && answer[2] == 0 && answer[3] == 0;
+}

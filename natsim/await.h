@@ -14,4 +14,7 @@ bool sim_answers_mqtt(const ns_host *site, const char *ip, unsigned port, int li
 /* A line that begins with "ready" comes from the descriptor. */
 bool sim_answers_ready(int fd, int limit_ms);
 
+/* The same for NAT-PMP (RFC 6886 3.2: the request for the outside address). */
+bool sim_answers_natpmp(const ns_host *host, const char *ip, int limit_ms);
+
 #endif

@@ -238,6 +238,16 @@ static int set_up_router(sim_built *built, int n, ns_error *error) {
   return status ? status : sim_router_load(built, n, &router->gate, error);
 }
 
+/* A host on the router's first LAN. */
+static const ns_host *inside_of(const sim_built *built, int router) {
+  member members[SIM_NODES_MAX];
+  int count = members_of(&built->topology, built->topology.nodes[router].links[1].net, members);
+  for (int i = 0; i < count; i++)
+    if (members[i].node != router)
+      return &built->hosts[members[i].node];
+  return NULL;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 static int await_node(const sim_built *built, int n, ns_error *error) {
@@ -297,11 +307,16 @@ int sim_build(sim_built *built, const sim_topology *topology, uint64_t seed,
     status = await_bridges(built, error);
   for (int n = 0; !status && n < t->node_count; n++)
     status = await_node(built, n, error);
+  for (int n = 0; !status && n < t->node_count; n++)
+    if (t->nodes[n].gate.filters & SIM_UPNP)
+      status = sim_upnp_start(&built->upnp[n], &built->hosts[n], &t->nodes[n], inside_of(built, n),
+                              error);
   return status;
 }
 
 void sim_unbuild(sim_built *built, ns_switch *sw) {
   for (int n = 0; n < built->topology.node_count; n++) {
+    sim_upnp_stop(&built->upnp[n]);
     if (built->ports[n] >= 0)
       ns_switch_remove_port(sw, built->ports[n]);
     ns_host_close(&built->hosts[n]);

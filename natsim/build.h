@@ -3,6 +3,7 @@
 #define NATSIM_BUILD_H
 
 #include "natsim/topology.h"
+#include "natsim/upnp.h"
 
 /* A topology in the kernel. Networks of two are a link; of more, a bridge in a namespace of its
  * own; the internet is the world's switch. */
@@ -15,6 +16,7 @@ typedef struct sim_built {
   int ports[SIM_NODES_MAX];   /* of the world's switch; -1: none */
   bool loaded[SIM_NODES_MAX]; /* has rules */
   uint8_t macs[SIM_NODES_MAX][SIM_LINKS_MAX][6];
+  sim_upnp upnp[SIM_NODES_MAX];
 } sim_built;
 
 /* What the internet of a world has. */

@@ -65,6 +65,21 @@ const char *sim_last_line(const char *text, char *buf, size_t size) {
   return buf;
 }
 
+int sim_write_template(const char *path, const char *text, const sim_fill *fills, size_t count,
+                       ns_error *error) {
+  FILE *out = fopen(path, "we");
+  if (!out)
+    return sim_fail(error, -errno, "cannot write %s: %s", path, strerror(errno));
+  while (*text) {
+    size_t i = 0;
+    while (i < count && strncmp(text, fills[i].key, strlen(fills[i].key)) != 0)
+      i++;
+    fputs(i < count ? fills[i].value : (char[]){*text, 0}, out);
+    text += i < count ? strlen(fills[i].key) : 1;
+  }
+  return fclose(out) ? sim_fail(error, -EIO, "cannot write %s", path) : 0;
+}
+
 int sim_open_log(const char *path) {
   int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   return fd < 0 ? -errno : fd;

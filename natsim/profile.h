@@ -96,6 +96,9 @@ int sim_carrier_axes(sim_nat *nat, const char *axes, ns_error *error);
  * what it stands for. */
 const char *sim_profile_name(size_t i, const char **summary);
 
+/* Where a profile that models a device or a standard has its axes from; NULL for the others. */
+const char *sim_profile_source(size_t i);
+
 /* The words of the axes, as the text form writes them. */
 const char *sim_dependence_name(enum sim_dependence value);
 const char *sim_unsolicited_name(enum sim_unsolicited value);

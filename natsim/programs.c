@@ -1,6 +1,5 @@
 #include "natsim/programs.h"
 
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +33,19 @@ static bool in_unpacked(const char *root, const char *name, char out[PATH_MAX],
   return true;
 }
 
+/* ../fixtures beside this program; false when it cannot be known. */
+static bool fixtures_beside(char out[PATH_MAX], char folder[PATH_MAX]) {
+  ssize_t len = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+  if (len < 0)
+    return false;
+  folder[len] = 0;
+  char *slash = strrchr(folder, '/');
+  if (slash)
+    *slash = 0;
+  snprintf(out, PATH_MAX, "%.*s/../fixtures", PATH_MAX - 16, folder);
+  return true;
+}
+
 static int find_server(const char *name, const char *package, const char *beside,
                        char out[PATH_MAX], sim_programs *programs, ns_error *error) {
   const char *named = getenv("NATSIM_FIXTURES");
@@ -46,6 +58,14 @@ static int find_server(const char *name, const char *package, const char *beside
                   name, package);
 }
 
+int sim_programs_find_server(const char *name, const char *package, char out[PATH_MAX],
+                             sim_programs *programs, ns_error *error) {
+  char folder[PATH_MAX], beside[PATH_MAX];
+  if (!fixtures_beside(beside, folder))
+    return sim_fail(error, -1, "cannot read /proc/self/exe: is /proc mounted?");
+  return find_server(name, package, beside, out, programs, error);
+}
+
 static int find_own(const char *folder, const char *name, char out[PATH_MAX], ns_error *error) {
   if (executable(out, folder, "", name))
     return 0;
@@ -54,13 +74,9 @@ static int find_own(const char *folder, const char *name, char out[PATH_MAX], ns
 
 int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *error) {
   *out = (sim_programs){.libraries = ""};
-  char self[PATH_MAX], beside[PATH_MAX] = "";
-  ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
-  if (len < 0)
+  char folder[PATH_MAX], beside[PATH_MAX];
+  if (!fixtures_beside(beside, folder))
     return sim_fail(error, -1, "cannot read /proc/self/exe: is /proc mounted?");
-  self[len] = 0;
-  const char *folder = dirname(self);
-  snprintf(beside, sizeof beside, "%.*s/../fixtures", PATH_MAX - 16, folder);
   int status = 0;
   if ((options->without & (SIM_STUN | SIM_TURN)) != (SIM_STUN | SIM_TURN))
     status = find_server("turnserver", "coturn", beside, out->coturn, out, error);

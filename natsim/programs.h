@@ -18,4 +18,8 @@ typedef struct sim_programs {
  * install. */
 int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *error);
 
+/* Finds one server program in the same way. */
+int sim_programs_find_server(const char *name, const char *package, char out[PATH_MAX],
+                             sim_programs *programs, ns_error *error);
+
 #endif

@@ -18,6 +18,13 @@ typedef struct writer {
  * rule, so such rules are written once for each. */
 static const char *const protocols[] = {"udp", "tcp"};
 
+/* reuse=off shows where an answer to an inbound session would map otherwise than that session did:
+ * not with one mapping for all, and not where no session can begin outside. TCP has no choice: the
+ * answer to a SYN comes from the port it went to. */
+static bool is_strict(const sim_nat *nat) {
+  return !nat->reuse && nat->map != SIM_EI && nat->filter != SIM_APD;
+}
+
 static unsigned lifetime(const sim_nat *nat, int protocol) {
   return protocol ? nat->tcp_lifetime_s : nat->udp_lifetime_s;
 }
@@ -62,6 +69,8 @@ static void write_sets(const writer *w) {
               "inet_proto . ipv4_addr . inet_service . ipv4_addr : inet_service");
   write_set(w, "map", "inverse", "inet_proto . inet_service : ipv4_addr . inet_service");
   write_set(w, "set", SIM_NFT_USED, "inet_proto . inet_service");
+  if (is_strict(w->nat))
+    write_set(w, "set", "begun", "inet_proto . inet_service . ipv4_addr . inet_service");
   if (w->nat->filter == SIM_AD)
     write_set(w, "set", "permitted", "inet_proto . inet_service . ipv4_addr");
   if (w->nat->filter == SIM_APD)
@@ -101,10 +110,22 @@ static void write_translation(const writer *w) {
             "    meta l4proto { tcp, udp } th sport %u-%u meta l4proto . th sport != @" SIM_NFT_USED
             " snat to %s\n",
             nat->port_low, nat->port_high, w->wan_ip);
+  /* Every jump draws the sequence's next port. */
+  for (int i = 0; i < (nat->alloc == SIM_SEQUENTIAL ? SIM_SEQUENCE_DRAWS : 1); i++)
+    fputs("    jump " SIM_NFT_ALLOCATE "\n", w->out);
+  fprintf(w->out, "    meta l4proto { tcp, udp } snat to %s:%u-%u fully-random\n  }\n", w->wan_ip,
+          nat->port_low, nat->port_high);
+}
+
+/* A strict NAT keeps what begins outside in a zone of its own of the connection tracker. The inside
+ * host's answer belongs to no connection of the common zone, so it begins one there, with a mapping
+ * of its own. `begun` knows the connections of the common zone, that their packets stay in it. */
+static void write_zones(const writer *w) {
   fprintf(w->out,
-          "    jump " SIM_NFT_ALLOCATE "\n"
-          "    meta l4proto { tcp, udp } snat to %s:%u-%u fully-random\n  }\n",
-          w->wan_ip, nat->port_low, nat->port_high);
+          "  chain apart { type filter hook prerouting priority raw; policy accept;\n"
+          "    iifname \"" SIM_WAN "\" ip daddr %s meta l4proto udp"
+          " meta l4proto . th dport . ip saddr . th sport != @begun ct zone set 1\n  }\n",
+          w->wan_ip);
 }
 
 /* ---- what is remembered of a flow ------------------------------------------------------------ */
@@ -127,6 +148,11 @@ static void write_remember(const writer *w, const char *side, int protocol) {
           timeout_s, inside);
   fprintf(w->out, "%s update @" SIM_NFT_USED " { meta l4proto . th sport timeout %us }\n", when,
           timeout_s);
+  if (original && protocol == 0 && is_strict(nat))
+    fprintf(w->out,
+            "%s update @begun { meta l4proto . th sport . ct original ip daddr"
+            " . ct original proto-dst timeout %us }\n",
+            when, timeout_s);
   if (nat->filter != SIM_EI && original)
     fprintf(w->out,
             "%s update @permitted { meta l4proto . th sport . ct original ip daddr%s"
@@ -186,9 +212,23 @@ static void write_forward(const writer *w) {
   fputs("    iifname \"" SIM_WAN "\" drop\n  }\n", w->out);
 }
 
+/* The connection tracker keeps an entry of what the router itself took, and would drop a flow that
+ * is translated to the same port later. So such a port counts as in use: the late flow gets
+ * another. */
+static void write_strays(const writer *w) {
+  enum { TCP_CLOSED_S = 10 }; /* how long the tracker remembers what was answered with a reset */
+  for (int protocol = 0; protocol < 2; protocol++)
+    fprintf(w->out,
+            "    iifname \"" SIM_WAN "\" meta l4proto %s update @" SIM_NFT_USED
+            " { meta l4proto . th dport timeout %us }\n",
+            protocols[protocol], protocol ? TCP_CLOSED_S : lifetime(w->nat, protocol));
+}
+
 static void write_input(const writer *w) {
-  fputs("  chain filter_input { type filter hook input priority filter; policy accept;\n"
-        "    iifname \"" SIM_WAN "\" ct state established,related accept\n"
+  fputs("  chain filter_input { type filter hook input priority filter; policy accept;\n", w->out);
+  if (w->nat->strays == SIM_STRAYS_ACCEPT)
+    write_strays(w);
+  fputs("    iifname \"" SIM_WAN "\" ct state established,related accept\n"
         "    iifname \"" SIM_WAN "\" icmp type echo-request accept\n",
         w->out);
   if (w->nat->strays == SIM_STRAYS_REJECT)
@@ -218,6 +258,8 @@ char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed) {
         out);
   write_sets(&w);
   fputs("  chain " SIM_NFT_ALLOCATE " {\n  }\n", out);
+  if (is_strict(nat))
+    write_zones(&w);
   write_translation(&w);
   write_memory(&w);
   write_forward(&w);

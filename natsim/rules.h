@@ -28,6 +28,9 @@
 enum { SIM_SET_SIZE = 16384 };
 /* Seeded draws before a flow whose every draw is taken gets a port from the kernel's own random. */
 enum { SIM_RANDOM_DRAWS = 4 };
+/* Ports in use that a sequential NAT passes over before it takes one from the kernel's own random.
+ */
+enum { SIM_SEQUENCE_DRAWS = 64 };
 /* Sequential NATs with a step over 1 start again after this many ports: their ports stand in a map.
  */
 enum { SIM_STEPS_MAX = 2048 };

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,31 +20,16 @@ enum { STUN_PORT = 3478, STUN_OTHER_PORT = 3479, MQTT_PORT = 1883, NAMES_PORT = 
 #define TURN_USER     "natsim"
 #define TURN_PASSWORD "laboratory"
 
-/* ---- configuration files --------------------------------------------------------------------- */
-
 /* Writes a template, with what stands in braces filled in. */
 static int write_conf(const char *path, const char *text, const char *folder, ns_error *error) {
-  const struct {
-    const char *key, *value;
-  } fills[] = {{"{server_1}", SIM_SERVER_1},
-               {"{server_2}", SIM_SERVER_2},
-               {"{server6_1}", SIM_SERVER6_1},
-               {"{server6_2}", SIM_SERVER6_2},
-               {"{user}", TURN_USER},
-               {"{password}", TURN_PASSWORD},
-               {"{folder}", folder}};
-  FILE *out = fopen(path, "we");
-  if (!out)
-    return sim_fail(error, -errno, "cannot write %s: %s", path, strerror(errno));
-  enum { FILLS = sizeof fills / sizeof *fills };
-  while (*text) {
-    size_t i = 0;
-    while (i < FILLS && strncmp(text, fills[i].key, strlen(fills[i].key)) != 0)
-      i++;
-    fputs(i < FILLS ? fills[i].value : (char[]){*text, 0}, out);
-    text += i < FILLS ? strlen(fills[i].key) : 1;
-  }
-  return fclose(out) ? sim_fail(error, -EIO, "cannot write %s", path) : 0;
+  const sim_fill fills[] = {{"{server_1}", SIM_SERVER_1},
+                            {"{server_2}", SIM_SERVER_2},
+                            {"{server6_1}", SIM_SERVER6_1},
+                            {"{server6_2}", SIM_SERVER6_2},
+                            {"{user}", TURN_USER},
+                            {"{password}", TURN_PASSWORD},
+                            {"{folder}", folder}};
+  return sim_write_template(path, text, fills, sizeof fills / sizeof *fills, error);
 }
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -51,27 +37,38 @@ static int write_conf(const char *path, const char *text, const char *folder, ns
 /* What start_one needs of everything. */
 typedef struct starter {
   sim_servers *servers;
-  const ns_host *site;
   const sim_programs *programs;
   const char *folder;
   ns_error *error;
 } starter;
 
-static int start_one(const starter *s, const char *name, const char *const *argv,
-                     bool pipe_stdout) {
-  sim_server *server = &s->servers->all[s->servers->count];
-  *server = (sim_server){.name = name};
-  snprintf(server->log_path, sizeof server->log_path, "%s/%s.log", s->folder, name);
+static int launch(const sim_servers *servers, sim_server *server, ns_error *error) {
   int log_fd = sim_open_log(server->log_path);
   if (log_fd < 0)
-    return sim_fail(s->error, log_fd, "cannot write %s", server->log_path);
-  const char *envp[] = {*s->programs->libraries ? s->programs->libraries : NULL, NULL};
-  ns_spawn_options options = {
-      .host = s->site, .argv = argv, .envp = envp, .pipe_stdout = pipe_stdout, .log_fd = log_fd};
-  int status = ns_spawn(&server->process, &options, s->error);
+    return sim_fail(error, log_fd, "cannot write %s", server->log_path);
+  const char *libraries = servers->programs->libraries;
+  const char *envp[] = {*libraries ? libraries : NULL, NULL};
+  ns_spawn_options options = {.host = servers->site,
+                              .argv = (const char *const *)server->argv,
+                              .envp = envp,
+                              .pipe_stdout = server->pipe_stdout,
+                              .log_fd = log_fd};
+  int status = ns_spawn(&server->process, &options, error);
   close(log_fd);
-  s->servers->count += !status;
   return status;
+}
+
+static int start_one(const starter *s, const char *name, unsigned serves, const char *const *argv,
+                     bool pipe_stdout) {
+  sim_server *server = &s->servers->all[s->servers->count++];
+  *server = (sim_server){.name = name, .serves = serves, .pipe_stdout = pipe_stdout};
+  snprintf(server->log_path, sizeof server->log_path, "%s/%s.log", s->folder, name);
+  for (int i = 0; argv[i] && i < SIM_SERVER_ARGS; i++) {
+    server->argv[i] = strdup(argv[i]);
+    if (!server->argv[i])
+      return sim_fail(s->error, -ENOMEM, "out of memory");
+  }
+  return launch(s->servers, server, s->error);
 }
 
 static int start_coturn(const starter *s) {
@@ -79,7 +76,7 @@ static int start_coturn(const starter *s) {
   snprintf(path, sizeof path, "%s/turnserver.conf", s->folder);
   int status = write_conf(path, sim_turnserver_conf, s->folder, s->error);
   const char *argv[] = {s->programs->coturn, "-c", path, NULL};
-  return status ? status : start_one(s, "turnserver", argv, false);
+  return status ? status : start_one(s, "turnserver", SIM_STUN | SIM_TURN, argv, false);
 }
 
 static int start_broker(const starter *s) {
@@ -87,7 +84,7 @@ static int start_broker(const starter *s) {
   snprintf(path, sizeof path, "%s/mosquitto.conf", s->folder);
   int status = write_conf(path, sim_mosquitto_conf, s->folder, s->error);
   const char *argv[] = {s->programs->broker, "-c", path, NULL};
-  return status ? status : start_one(s, "mosquitto", argv, false);
+  return status ? status : start_one(s, "mosquitto", SIM_BROKER, argv, false);
 }
 
 static int start_names(const starter *s) {
@@ -99,7 +96,7 @@ static int start_names(const starter *s) {
   const char *argv[] = {s->programs->names, "--listen", listen,       "--listen", listen6,
                         "--store",          store,      "--quota-v4", "1000000",  "--quota-v6",
                         "1000000",          NULL};
-  return start_one(s, "warpgate-names", argv, true);
+  return start_one(s, "warpgate-names", SIM_NAMES, argv, true);
 }
 
 /* ---- awaiting -------------------------------------------------------------------------------- */
@@ -180,8 +177,8 @@ void sim_servers_tell(const sim_servers *servers, const sim_topology *topology, 
 
 int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_options *options,
                       const sim_programs *programs, const char *folder, ns_error *error) {
-  *servers = (sim_servers){.without = options->without};
-  starter s = {servers, site, programs, folder, error};
+  *servers = (sim_servers){.without = options->without, .site = site, .programs = programs};
+  starter s = {servers, programs, folder, error};
   unsigned coturn = SIM_STUN | SIM_TURN;
   int status = 0;
   if ((options->without & coturn) != coturn)
@@ -203,7 +200,38 @@ const sim_server *sim_servers_ended(const sim_servers *servers) {
 }
 
 void sim_servers_stop(sim_servers *servers) {
-  for (size_t i = 0; i < servers->count; i++)
+  for (size_t i = 0; i < servers->count; i++) {
     ns_stop(&servers->all[i].process, STOP_GRACE_MS);
+    for (int arg = 0; arg < SIM_SERVER_ARGS; arg++)
+      free(servers->all[i].argv[arg]);
+  }
   servers->count = 0;
+}
+
+/* ---- in the middle of a trial ---------------------------------------------------------------- */
+
+void sim_servers_kill(sim_servers *servers, unsigned bits) {
+  for (size_t i = 0; i < servers->count; i++)
+    if (servers->all[i].serves & bits) {
+      ns_stop(&servers->all[i].process, 0);
+      servers->all[i].unsettled = true;
+    }
+}
+
+int sim_servers_revive(sim_servers *servers, unsigned bits, ns_error *error) {
+  int status = 0;
+  for (size_t i = 0; !status && i < servers->count; i++)
+    if (servers->all[i].serves & bits && servers->all[i].process.pid <= 0)
+      status = launch(servers, &servers->all[i], error);
+  return status;
+}
+
+int sim_servers_settle(sim_servers *servers, ns_error *error) {
+  int status = sim_servers_revive(servers, ~0U, error);
+  for (size_t i = 0; !status && i < servers->count; i++)
+    if (servers->all[i].unsettled) {
+      status = await_one(&servers->all[i], servers->site, error);
+      servers->all[i].unsettled = false;
+    }
+  return status;
 }

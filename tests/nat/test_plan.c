@@ -90,7 +90,10 @@ static void bad_options_are_refused_with_their_reason(void **state) {
   expect_refused(SIM_MATRIX, "--json=1", "takes no value");
   expect_refused(SIM_MATRIX, "word", "unexpected argument");
   expect_refused(SIM_MATRIX, "--pcap", "not available in this version");
-  expect_refused(SIM_MATRIX, "--place cafe", "not available in this version");
+  expect_refused(SIM_MATRIX, "--place cafe", "unknown place 'cafe'");
+  expect_refused(SIM_MATRIX, "--place /nowhere/x.place", "cannot read the place");
+  expect_refused(SIM_RUN, "--a open --b symmetric --place same-lan", "must be the same");
+  expect_refused(SIM_MATRIX, "--place ipv6-only", "exclude each other: it has no IPv4");
   expect_refused(SIM_MATRIX, "--loss 101", "a number from 0 to 100");
   expect_refused(SIM_MATRIX, "--loss nan", "a number from 0 to 100");
   expect_refused(SIM_MATRIX, "--rtt -1", "a number from");
@@ -124,6 +127,18 @@ static void the_default_matrix_is_five_by_five(void **state) {
   plan_of(SIM_MATRIX, "--grid rfc4787 --trials 2", &plan);
   assert_int_equal(plan.count, 162);
   assert_int_equal(plan.trials[81].trial, 2);
+  sim_plan_free(&plan);
+}
+
+static void one_router_pairs_with_itself(void **state) {
+  (void)state;
+  sim_plan plan;
+  plan_of(SIM_MATRIX, "--place same-lan --trials 2", &plan);
+  assert_int_equal(plan.count, 10);
+  for (size_t i = 0; i < plan.count; i++) {
+    assert_string_equal(plan.trials[i].a->name, plan.trials[i].b->name);
+    assert_string_equal(plan.trials[i].place->name, "same-lan");
+  }
   sim_plan_free(&plan);
 }
 
@@ -182,7 +197,8 @@ static void seeds_depend_on_everything(void **state) {
 /* A seed written down in a bug report must mean the same in later versions. */
 static void seeds_stay_what_they_were(void **state) {
   (void)state;
-  assert_int_equal(sim_trial_seed(7, "full-cone", "symmetric", "auto", 1), UINT64_C(0xffd729a860fda));
+  assert_int_equal(sim_trial_seed(7, "full-cone", "symmetric", "auto", 1),
+                   UINT64_C(0xffd729a860fda));
 }
 
 static void mac_addresses_are_local_unicast(void **state) {
@@ -218,6 +234,7 @@ int main(void) {
       cmocka_unit_test(options_are_read),
       cmocka_unit_test(bad_options_are_refused_with_their_reason),
       cmocka_unit_test(the_default_matrix_is_five_by_five),
+      cmocka_unit_test(one_router_pairs_with_itself),
       cmocka_unit_test(spelled_out_nats_stand_in_lists),
       cmocka_unit_test(shards_change_no_seed),
       cmocka_unit_test(seeds_depend_on_everything),

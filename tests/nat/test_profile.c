@@ -27,7 +27,7 @@ static void expect_refused(const char *text, const char *line) {
     fail_msg("'%s' gave '%s', not '%s'", text, error.text, line);
 }
 
-#define REST ",hairpin=off,unsolicited=drop,strays=drop,udp-lifetime=120,tcp-lifetime=7200"
+#define REST ",hairpin=off,unsolicited=drop,strays=drop,reuse=on,udp-lifetime=120,tcp-lifetime=7200"
 
 static void names_stand_for_their_axes(void **state) {
   (void)state;
@@ -52,7 +52,7 @@ static void every_listed_profile_parses(void **state) {
     assert_int_equal(sim_profile_parse(name, NULL, &profile, NULL), 0);
     assert_true(*summary);
   }
-  assert_int_equal(count, 6 + 9);
+  assert_int_equal(count, 6 + 5 + 5 + 9);
 }
 
 static void axes_come_in_any_order(void **state) {
@@ -62,7 +62,7 @@ static void axes_come_in_any_order(void **state) {
              "map=apd,filter=ei,alloc=sequential:1,range=2000-2999" REST);
   expect_nat("tcp-lifetime=60,udp-lifetime=30,strays=accept,unsolicited=icmp,hairpin=on,reuse=on",
              "map=ei,filter=apd,alloc=preserving,range=1024-65535,hairpin=on,unsolicited=icmp,"
-             "strays=accept,udp-lifetime=30,tcp-lifetime=60");
+             "strays=accept,reuse=on,udp-lifetime=30,tcp-lifetime=60");
 }
 
 static void what_is_written_reads_back(void **state) {
@@ -106,13 +106,49 @@ static void nonsense_is_refused_with_its_reason(void **state) {
   expect_refused(long_text, "map takes");
 }
 
-static void what_this_version_lacks_is_said_so(void **state) {
+static void what_excludes_each_other_is_refused(void **state) {
   (void)state;
-  expect_refused("reuse=off", "not available in this version");
-  expect_refused("cgnat", "not available in this version");
-  expect_refused("udp-blocked", "not available in this version");
-  expect_refused("firewall6", "not available in this version");
-  expect_refused("upnp", "not available in this version");
+  expect_refused("map=ei,reuse=off", "map=ei has one mapping for all");
+  expect_refused("unsolicited=reset,filter=ei", "unsolicited=reset answers nothing");
+  /* Added to whatever there is, it may mean nothing. */
+  sim_profile_changes changes = {.nat = "reuse=off,unsolicited=icmp"};
+  sim_profile profile;
+  assert_int_equal(sim_profile_parse("full-cone", &changes, &profile, NULL), 0);
+  assert_false(profile.nat.reuse);
+  assert_int_equal(profile.nat.unsolicited, SIM_UNSOLICITED_ICMP);
+}
+
+static void names_stand_for_more_than_axes(void **state) {
+  (void)state;
+  sim_profile p;
+  assert_int_equal(sim_profile_parse("cgnat", NULL, &p, NULL), 0);
+  assert_true(p.carrier && p.translated && p.carrier_nat.hairpin);
+  assert_int_equal(p.nat.filter, SIM_APD);
+  assert_int_equal(p.carrier_nat.filter, SIM_EI);
+  sim_profile_changes changes = {.nat = "hairpin=off"};
+  assert_int_equal(sim_profile_parse("cgnat", &changes, &p, NULL), 0);
+  assert_false(p.carrier_nat.hairpin);
+  assert_int_equal(sim_profile_parse("udp-blocked", NULL, &p, NULL), 0);
+  assert_int_equal(p.filters, SIM_BLOCK_UDP);
+  assert_int_equal(sim_profile_parse("web-only", NULL, &p, NULL), 0);
+  assert_int_equal(p.filters, SIM_WEB_ONLY);
+  assert_int_equal(sim_profile_parse("upnp", NULL, &p, NULL), 0);
+  assert_int_equal(p.filters, SIM_UPNP);
+  assert_int_equal(sim_profile_parse("firewall6", NULL, &p, NULL), 0);
+  assert_true(p.ip6_only && !p.translated);
+  assert_int_equal(p.filters, SIM_FIREWALL6);
+}
+
+static void models_name_their_source(void **state) {
+  (void)state;
+  const char *summary, *name;
+  int models = 0;
+  for (size_t i = 0; (name = sim_profile_name(i, &summary)); i++) {
+    bool model = strstr(name, "linux") || strstr(name, "rfc");
+    assert_int_equal(sim_profile_source(i) != NULL, model);
+    models += model;
+  }
+  assert_int_equal(models, 5);
 }
 
 static void a_refused_change_changes_nothing(void **state) {
@@ -146,7 +182,9 @@ int main(void) {
       cmocka_unit_test(axes_come_in_any_order),
       cmocka_unit_test(what_is_written_reads_back),
       cmocka_unit_test(nonsense_is_refused_with_its_reason),
-      cmocka_unit_test(what_this_version_lacks_is_said_so),
+      cmocka_unit_test(what_excludes_each_other_is_refused),
+      cmocka_unit_test(names_stand_for_more_than_axes),
+      cmocka_unit_test(models_name_their_source),
       cmocka_unit_test(a_refused_change_changes_nothing),
       cmocka_unit_test(a_run_adds_to_its_profiles),
   };

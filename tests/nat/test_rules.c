@@ -56,12 +56,16 @@ static void ports_come_from_the_range(void **state) {
 static void other_axes_have_their_rules(void **state) {
   (void)state;
   expect_words("hairpin=on",
-               "{ \"wan0\", \"lan0\" }|oifname \"lan0\" ct status dnat jump map_flow");
-  expect_words("hairpin=off", "!oifname \"lan0\"");
+               "!iifname \"wan0\" ip daddr|oifname \"lan*\" ct status dnat jump map_flow");
+  expect_words("hairpin=off", "iifname \"wan0\" ip daddr|!oifname \"lan*\"");
   expect_words("unsolicited=reset", "reject with tcp reset|!icmp port-unreachable");
   expect_words("unsolicited=icmp", "reject with icmp port-unreachable|!tcp reset");
   expect_words("unsolicited=drop", "!reject");
   expect_words("strays=reject", "reject with tcp reset|reject with icmp port-unreachable");
+  expect_words("strays=accept", "update @used { meta l4proto . th dport timeout 120s }");
+  expect_words("map=apd,filter=ei,reuse=off", "ct zone set 1|update @begun");
+  expect_words("map=apd,filter=ei,reuse=on", "!ct zone|!@begun");
+  expect_words("map=apd,filter=apd,reuse=off", "!ct zone|!@begun");
   expect_words("udp-lifetime=33,tcp-lifetime=44", "timeout 33s|timeout 44s");
 }
 

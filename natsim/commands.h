@@ -5,6 +5,7 @@
 
 int sim_cmd_profiles(int argc, char **argv);
 int sim_cmd_places(int argc, char **argv);
+int sim_cmd_verify(int argc, char **argv);
 int sim_cmd_run(int argc, char **argv);
 int sim_cmd_matrix(int argc, char **argv);
 int sim_cmd_report(int argc, char **argv);

@@ -11,6 +11,7 @@ static const struct command {
 } commands[] = {
     {"profiles", sim_cmd_profiles, "list the NAT profiles and their axes"},
     {"places", sim_cmd_places, "list how two hosts may lie to each other"},
+    {"verify", sim_cmd_verify, "measure NATs and compare with what is declared"},
     {"run", sim_cmd_run, "trials of one ordered pair"},
     {"matrix", sim_cmd_matrix, "trials of all ordered pairs, and a table"},
     {"report", sim_cmd_report, "tables, figures and a page of what trials came to"},

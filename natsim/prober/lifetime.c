@@ -1,0 +1,130 @@
+#include "natsim/prober/lifetime.h"
+
+#include "natsim/prober/flow.h"
+#include "natsim/prober/kernel.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* Each lifetime is looked at twice, by flows of their own, because to look is to refresh: this long
+ * before and after its end. What is in between is the coarseness of timers, and of a busy
+ * machine. */
+enum { BEFORE_MS = 500, AFTER_MS = 500 };
+/* The fence must not fall asleep where TCP is forgotten so soon. */
+enum { FENCE_EVERY_MS = 200 };
+
+enum { FIRST_PORT = 30000, LOOKS = 2, TRANSPORTS = 2 };
+
+static const int types[TRANSPORTS] = {SOCK_DGRAM, SOCK_STREAM};
+static const int protocols[TRANSPORTS] = {IPPROTO_UDP, IPPROTO_TCP};
+static const char *const names[TRANSPORTS] = {"udp", "tcp"};
+static const char *const axes[TRANSPORTS] = {"udp-lifetime", "tcp-lifetime"};
+
+/* One transport's flows: [0] is looked at before the end, [1] after it. */
+typedef struct watch {
+  sim_local locals[LOOKS];
+  sim_flow flows[LOOKS];
+  bool open;
+  double begun_ms;
+  sim_lifetimes kernel;
+  bool alive[LOOKS];
+} watch;
+
+static double now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* A mapping ends with whatever of it ends first. */
+static unsigned shortest_s(const watch *w) {
+  unsigned set_s = w->kernel.shortest_set_s;
+  return set_s && set_s < w->kernel.flow_s ? set_s : w->kernel.flow_s;
+}
+
+static bool watched(const watch *w) {
+  return w->open && w->kernel.flow_s && shortest_s(w) <= SIM_WATCHED_S;
+}
+
+/* The last packets of the flows go by in both directions, so that nothing counts as half open. */
+static void open_flows(sim_bench *bench, int t, watch *w) {
+  w->open = true;
+  for (int look = 0; look < LOOKS; look++)
+    w->open = w->open &&
+              !sim_local_open(&w->locals[look], bench, types[t], 0, FIRST_PORT + (unsigned)look) &&
+              sim_reach(&w->locals[look], 0, SIM_PROBE_PORT_1, &w->flows[look]) &&
+              sim_flow_answered(&w->locals[look], &w->flows[look]);
+  sim_flow again;
+  for (int look = 0; types[t] == SOCK_DGRAM && w->open && look < LOOKS; look++)
+    w->open = sim_reach(&w->locals[look], 0, SIM_PROBE_PORT_1, &again);
+  w->begun_ms = now_ms();
+}
+
+static void await_time(sim_bench *bench, double due_ms) {
+  for (double left = due_ms - now_ms(); left > 0; left = due_ms - now_ms()) {
+    poll(NULL, 0, left < FENCE_EVERY_MS ? (int)left + 1 : FENCE_EVERY_MS);
+    sim_bench_round(bench);
+  }
+}
+
+static double due(const watch *w, int look) {
+  return w->begun_ms + shortest_s(w) * 1000.0 + (look ? AFTER_MS : -BEFORE_MS);
+}
+
+/* Looks at all flows, the earliest first. */
+static void look_at_all(sim_bench *bench, watch watches[TRANSPORTS]) {
+  bool done[TRANSPORTS][LOOKS] = {{false}};
+  for (int n = 0; n < TRANSPORTS * LOOKS; n++) {
+    int best_t = -1, best_look = 0;
+    for (int t = 0; t < TRANSPORTS; t++)
+      for (int look = 0; watched(&watches[t]) && look < LOOKS; look++)
+        if (!done[t][look] &&
+            (best_t < 0 || due(&watches[t], look) < due(&watches[best_t], best_look))) {
+          best_t = t;
+          best_look = look;
+        }
+    if (best_t < 0)
+      return;
+    watch *w = &watches[best_t];
+    done[best_t][best_look] = true;
+    await_time(bench, due(w, best_look));
+    w->alive[best_look] = sim_flow_answered(&w->locals[best_look], &w->flows[best_look]);
+  }
+}
+
+/* Tables that disagree by more than the second that is cut off are all named. */
+static void tell(const watch *w, int t, sim_findings *out) {
+  const sim_lifetimes *k = &w->kernel;
+  unsigned longest_s = k->longest_set_s > k->flow_s ? k->longest_set_s : k->flow_s;
+  if (!w->open)
+    sim_find(out, names[t], axes[t], "no mapping");
+  else if (shortest_s(w) + 1 < longest_s)
+    sim_find(out, names[t], axes[t], "%u to %u", shortest_s(w), longest_s);
+  else if (watched(w) && !w->alive[0])
+    sim_find(out, names[t], axes[t], "under %u", longest_s);
+  else if (watched(w) && w->alive[1])
+    sim_find(out, names[t], axes[t], "over %u", longest_s);
+  else
+    sim_find(out, names[t], axes[t], "%u", longest_s);
+}
+
+int sim_measure_lifetimes(sim_bench *bench, const ns_host *const routers[], size_t router_count,
+                          sim_findings *out, ns_error *error) {
+  static watch watches[TRANSPORTS];
+  int status = 0;
+  memset(watches, 0, sizeof watches);
+  for (int t = 0; !status && t < TRANSPORTS; t++) {
+    open_flows(bench, t, &watches[t]);
+    for (size_t r = 0; !status && watches[t].open && r < router_count; r++)
+      status =
+          sim_kernel_lifetimes(routers[r], bench->family, protocols[t], &watches[t].kernel, error);
+  }
+  if (status)
+    return status;
+  look_at_all(bench, watches);
+  for (int t = 0; t < TRANSPORTS; t++)
+    tell(&watches[t], t, out);
+  return 0;
+}

@@ -67,6 +67,8 @@ static int link_internet(sim_built *built, const sim_backbone *b, ns_error *erro
     char name[NS_IFNAME];
     snprintf(name, sizeof name, "port%d", index);
     add_spoke(&batch, built, name, index, members[i]);
+    if (!b->sw)
+      ns_add_master(&batch, index, SIM_FABRIC_BRIDGE);
     ns_add_up(&batch, index);
   }
   return ns_commit(&batch, error);
@@ -276,7 +278,8 @@ static int plug_in(sim_built *built, const sim_backbone *b, ns_error *error) {
     if (!built->spokes[n])
       continue;
     status = ns_link_wait(b->fabric, built->spokes[n], READY_LIMIT_MS, error);
-    if (!status && (built->ports[n] = ns_switch_add_port(b->sw, built->spokes[n], error)) < 0)
+    if (!status && b->sw &&
+        (built->ports[n] = ns_switch_add_port(b->sw, built->spokes[n], error)) < 0)
       status = built->ports[n];
   }
   return status;

@@ -10,5 +10,6 @@ int sim_cmd_run(int argc, char **argv);
 int sim_cmd_matrix(int argc, char **argv);
 int sim_cmd_report(int argc, char **argv);
 int sim_cmd_merge(int argc, char **argv);
+int sim_cmd_bench(int argc, char **argv);
 
 #endif

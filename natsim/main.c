@@ -16,6 +16,7 @@ static const struct command {
     {"matrix", sim_cmd_matrix, "trials of all ordered pairs, and a table"},
     {"report", sim_cmd_report, "tables, figures and a page of what trials came to"},
     {"merge", sim_cmd_merge, "join the results of shards"},
+    {"bench", sim_cmd_bench, "measure the laboratory itself: its links, how fast it is built"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOTH = SIM_RUN | SIM_MATRIX, ALL = BOTH | SIM_LAB };
+enum { BOTH = SIM_RUN | SIM_MATRIX, ALL = BOTH | SIM_LAB, EVERY = ALL | SIM_BENCH };
 
 /* How the value of an option is read. */
 enum kind { FLAG, TEXT, WHOLE, SEED, DECIMAL, SHARD, SET, WITHOUT, EVENT, NEIGHBOURS };
@@ -28,8 +28,9 @@ typedef struct option_row {
 #define AT(field) offsetof(sim_options, field)
 
 static const option_row rows[] = {
-    {"a", "PROFILE", TEXT, SIM_RUN | SIM_LAB, AT(a), 0, 0, "the side that starts the connection"},
-    {"b", "PROFILE", TEXT, SIM_RUN | SIM_LAB, AT(b), 0, 0, "the side that listens"},
+    {"a", "PROFILE", TEXT, SIM_RUN | SIM_LAB | SIM_BENCH, AT(a), 0, 0,
+     "the side that starts the connection"},
+    {"b", "PROFILE", TEXT, SIM_RUN | SIM_LAB | SIM_BENCH, AT(b), 0, 0, "the side that listens"},
     {"profiles", "P,P,...", TEXT, SIM_MATRIX, AT(profiles), 0, 0,
      "all ordered pairs of these (default: open,full-cone,restricted,port-restricted,symmetric)"},
     {"grid", "rfc4787", TEXT, SIM_MATRIX, AT(grid), 0, 0,
@@ -45,7 +46,7 @@ static const option_row rows[] = {
     {"place", "NAME", TEXT, ALL, AT(place), 0, 0,
      "how the two hosts lie to each other (two-sites): natsim places; or a FILE with a /"},
     {"trials", "N", WHOLE, BOTH, AT(trials), 1, 1000000, "trials of each pair (1)"},
-    {"seed", "N", SEED, ALL, AT(seed), 0, 0, "decides ports, losses and addresses (1)"},
+    {"seed", "N", SEED, EVERY, AT(seed), 0, 0, "decides ports, losses and addresses (1)"},
     {"rtt", "MS", DECIMAL, ALL, AT(rtt_ms), 0, 10000,
      "round trip between sites, and to the servers (40)"},
     {"jitter", "MS", DECIMAL, ALL, AT(jitter_ms), 0, 10000, "plus or minus, one way (0)"},
@@ -53,6 +54,8 @@ static const option_row rows[] = {
     {"duplicate", "PCT", DECIMAL, ALL, AT(duplicate_pct), 0, 100, "packets sent twice (0)"},
     {"reorder", "PCT", DECIMAL, ALL, AT(reorder_pct), 0, 100, "packets that overtake (0)"},
     {"rate", "MBIT", DECIMAL, ALL, AT(rate_mbit), 0, 100000, "of each direction (0: unlimited)"},
+    {"link", "builtin|netem", TEXT, EVERY, AT(link), 0, 0,
+     "who delays and loses packets: natsim itself, seeded, or the kernel's netem (builtin)"},
     {"jobs", "N", WHOLE, BOTH, AT(jobs), 1, 64, "labs side by side (the number of cores)"},
     {"timeout", "S", WHOLE, BOTH, AT(timeout_s), 1, 3600, "of one connection (60)"},
     {"out", "DIR", TEXT, BOTH, AT(out), 0, 0, "write trials.jsonl and run.json there"},
@@ -73,6 +76,9 @@ static const option_row rows[] = {
      "keep packets and logs of every trial in --out (else of those that fail)"},
     {"pcap", "DIR", TEXT, SIM_LAB, AT(pcap_folder), 0, 0, "write the packets of all hosts there"},
     {"name", "NAME", TEXT, SIM_LAB, AT(name), 0, 0, "of the laboratory, for lab exec (default)"},
+    {"labs", "N", WHOLE, SIM_BENCH, AT(labs), 1, 1000, "labs: how many at once (200)"},
+    {"packets", "N", WHOLE, SIM_BENCH, AT(packets), 50, 100000,
+     "link: packets of each measurement (400)"},
 };
 
 enum { ROWS = sizeof rows / sizeof *rows };
@@ -232,8 +238,12 @@ static int check_events(const sim_options *o, ns_error *error) {
 
 /* What the NATSIM_PLUGINS, NATSIM_TRANSPORT and seeds of trials are made from stays plain. */
 static int check(enum sim_command command, const sim_options *o, ns_error *error) {
-  if (command != SIM_MATRIX && (!o->a || !o->b))
+  if (command & (SIM_RUN | SIM_LAB) && (!o->a || !o->b))
     return sim_fail(error, -1, "--a PROFILE and --b PROFILE are needed");
+  if (strcmp(o->link, "builtin") && strcmp(o->link, "netem"))
+    return sim_fail(error, -1, "--link takes builtin or netem, not '%s'", o->link);
+  if (!strcmp(o->link, "netem") && o->jitter_ms > NS_NETEM_JITTER_MS)
+    return sim_fail(error, -1, "--jitter with --link netem goes up to %d ms", NS_NETEM_JITTER_MS);
   if (o->profiles && o->grid)
     return sim_fail(error, -1, "--profiles and --grid exclude each other");
   if (o->grid && strcmp(o->grid, "rfc4787"))
@@ -257,7 +267,10 @@ int sim_options_parse(enum sim_command command, int argc, char **argv, sim_optio
                        .timeout_s = 60,
                        .shard = 1,
                        .shards = 1,
-                       .name = "default"};
+                       .name = "default",
+                       .link = "builtin",
+                       .labs = 200,
+                       .packets = 400};
   for (int i = 0; i < argc; i++) {
     const char *arg = argv[i];
     if (!strcmp(arg, "--help") || !strcmp(arg, "-h")) {

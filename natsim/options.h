@@ -39,11 +39,13 @@ typedef struct sim_options {
   bool pcap;                /* keep the packets of every trial */
   const char *pcap_folder;  /* lab: write packets there, or NULL */
   const char *name;         /* lab: of the laboratory */
+  const char *link;         /* "builtin" or "netem": who delays and loses packets */
+  unsigned labs, packets;   /* bench: labs at once, packets of each measurement */
   bool json;
   bool help;
 } sim_options;
 
-enum sim_command { SIM_RUN = 1, SIM_MATRIX = 2, SIM_LAB = 4 };
+enum sim_command { SIM_RUN = 1, SIM_MATRIX = 2, SIM_LAB = 4, SIM_BENCH = 8 };
 
 /* Reads the arguments after the subcommand. Strings point into `argv`. Returns 0, or -1 with the
  * line. With --help only `help` means anything. */

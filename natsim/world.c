@@ -4,6 +4,7 @@
 #include "natsim/seed.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Interface indexes of the server site. */
@@ -11,6 +12,23 @@ enum { OUTER = 2, SERVER_INDEX = 10, FIRST_SITE_INDEX = 100 };
 
 /* How long a veth may take to come up: it is ready within a millisecond or something is wrong. */
 enum { LINK_LIMIT_MS = 2000 };
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+static bool is_plain(const ns_impairment *way) {
+  return way->delay_ms <= 0 && way->jitter_ms <= 0 && way->loss <= 0 && way->duplicate <= 0 &&
+         way->reorder <= 0 && way->rate_mbit <= 0;
+}
+
+/* Of a bridge: what leaves by the port, that is, what its site receives. */
+static int impair_port(const sim_world *world, int index, const char *name, uint64_t seed,
+                       ns_error *error) {
+  char purpose[48];
+  snprintf(purpose, sizeof purpose, "netem %s", name);
+  if (is_plain(&world->way)) /* nothing that a kernel would need netem for */
+    return 0;
+  return ns_netem(&world->fabric, index, &world->way, sim_derive(seed, purpose), error);
+}
 
 /* ---- the world ------------------------------------------------------------------------------- */
 
@@ -23,11 +41,17 @@ static ns_impairment one_way(const sim_options *options) {
                          .rate_mbit = options->rate_mbit};
 }
 
-static int build_server(sim_world *world, ns_error *error) {
+static int build_server(sim_world *world, bool bridge, ns_error *error) {
   ns_batch batch;
   ns_begin(&batch, &world->fabric);
+  if (bridge) {
+    ns_add_bridge(&batch, "bridge", SIM_FABRIC_BRIDGE);
+    ns_add_up(&batch, SIM_FABRIC_BRIDGE);
+  }
   ns_add_veth(&batch, "server", SERVER_INDEX, NULL, &world->server, SIM_WAN, OUTER,
               world->server_mac);
+  if (bridge)
+    ns_add_master(&batch, SERVER_INDEX, SIM_FABRIC_BRIDGE);
   ns_add_up(&batch, SERVER_INDEX);
   int status = ns_commit(&batch, error);
   if (status)
@@ -48,13 +72,16 @@ static int build_server(sim_world *world, ns_error *error) {
 }
 
 int sim_world_open(sim_world *world, const sim_options *options, ns_error *error) {
-  *world = (sim_world){.way = one_way(options), .next_index = FIRST_SITE_INDEX};
+  *world = (sim_world){.way = one_way(options), .server_port = -1, .next_index = FIRST_SITE_INDEX};
+  bool netem = !strcmp(options->link, "netem");
   sim_mac(options->seed, "server", world->server_mac);
   int status = ns_host_open(&world->fabric, "switch", error);
   if (!status)
     status = ns_host_open(&world->server, "server", error);
   if (!status)
-    status = build_server(world, error);
+    status = build_server(world, netem, error);
+  if (netem) /* a kernel without it is found out before anything else is started */
+    return status ? status : impair_port(world, SERVER_INDEX, "server", options->seed, error);
   if (!status)
     status = ns_switch_open(&world->sw, &world->fabric, options->seed, error);
   if (status)
@@ -72,7 +99,16 @@ void sim_world_close(sim_world *world) {
 
 /* ---- the sites of a trial -------------------------------------------------------------------- */
 
-static void impair_all(sim_world *world) {
+static int impair_bridge(const sim_world *world, uint64_t seed, ns_error *error) {
+  const sim_built *built = &world->built;
+  int status = impair_port(world, SERVER_INDEX, "server", seed, error);
+  for (int n = 0; !status && n < built->topology.node_count; n++)
+    if (built->spokes[n])
+      status = impair_port(world, built->spokes[n], built->topology.nodes[n].name, seed, error);
+  return status;
+}
+
+static void impair_switch(sim_world *world, uint64_t seed) {
   int ports[SIM_NODES_MAX + 1] = {world->server_port}, count = 1;
   for (int n = 0; n < world->built.topology.node_count; n++)
     if (world->built.ports[n] >= 0)
@@ -81,6 +117,7 @@ static void impair_all(sim_world *world) {
     for (int to = 0; to < count; to++)
       if (from != to)
         ns_switch_impair(world->sw, ports[from], ports[to], &world->way);
+  ns_switch_seed(world->sw, sim_derive(seed, "switch"));
 }
 
 static int make_topology(const sim_trial *trial, sim_topology *out, ns_error *error) {
@@ -109,8 +146,9 @@ int sim_sites_open(sim_world *world, const sim_trial *trial, sim_site sites[SIM_
                              .port = world->built.ports[topology.router[side]]};
   if (status)
     return status;
-  impair_all(world);
-  ns_switch_seed(world->sw, sim_derive(trial->seed, "switch"));
+  if (!world->sw)
+    return impair_bridge(world, trial->seed, error);
+  impair_switch(world, trial->seed);
   return 0;
 }
 

@@ -25,7 +25,7 @@
 typedef struct sim_world {
   ns_host fabric; /* where the switch's ports end */
   ns_host server;
-  ns_switch *sw;
+  ns_switch *sw;     /* NULL: a bridge of the kernel, with netem at its ports */
   ns_impairment way; /* one way */
   int server_port;
   uint8_t server_mac[6];

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -161,8 +162,9 @@ void ns_delete_address(ns_batch *batch, int index, const char *ip) {
   ns_ip parsed;
   if (!understand(batch, ip, &parsed))
     return;
-  struct ifaddrmsg address = {
-      .ifa_family = parsed.family, .ifa_prefixlen = parsed.prefix_len, .ifa_index = (unsigned)index};
+  struct ifaddrmsg address = {.ifa_family = parsed.family,
+                              .ifa_prefixlen = parsed.prefix_len,
+                              .ifa_index = (unsigned)index};
   size_t start = begin_request(batch, RTM_DELADDR, 0, &address, sizeof address);
   attribute(batch, IFA_LOCAL, parsed.bytes, parsed.len);
   end_request(batch, start);
@@ -249,6 +251,77 @@ void ns_add_neighbour(ns_batch *batch, const char *ip, const uint8_t *mac, int i
   end_request(batch, start);
 }
 
+/* ---- netem ----------------------------------------------------------------------------------- */
+
+/* TCA_NETEM_PRNG_SEED, which headers before Linux 6.7 do not have; such kernels pass over it. */
+enum { NETEM_PRNG_SEED = 14 };
+
+/* The kernel's probabilities are parts of 2^32 - 1. */
+static uint32_t probability(double part) {
+  if (!(part > 0)) /* also when it is not a number */
+    return 0;
+  return part < 1 ? (uint32_t)(part * UINT32_MAX + 0.5) : UINT32_MAX;
+}
+
+static int64_t nanoseconds(double ms) {
+  return ms > 0 ? (int64_t)(ms * 1e6 + 0.5) : 0;
+}
+
+/* Packets that netem holds: those under way, and with a limited rate what NS_RATE_QUEUE_MS of full
+ * packets makes. */
+static uint32_t netem_limit(const ns_impairment *what) {
+  enum { FULL_PACKET = 1514 };
+  if (!(what->rate_mbit > 0))
+    return NS_SWITCH_QUEUE;
+  double ms = what->delay_ms + what->jitter_ms + NS_RATE_QUEUE_MS;
+  double packets = ms * what->rate_mbit * 1000 / (8 * FULL_PACKET) + 1;
+  return packets < NS_SWITCH_QUEUE ? (uint32_t)packets : NS_SWITCH_QUEUE;
+}
+
+void ns_add_netem(ns_batch *batch, int index, const ns_impairment *what, uint64_t seed) {
+  struct tcmsg at = {.tcm_ifindex = index, .tcm_parent = TC_H_ROOT};
+  /* Times in this structure are ticks of the packet scheduler; the 64-bit attributes take
+   * nanoseconds and stand for them. A gap of 1 makes every packet one that may overtake. */
+  struct tc_netem_qopt options = {.limit = netem_limit(what),
+                                  .loss = probability(what->loss),
+                                  .gap = what->reorder > 0,
+                                  .duplicate = probability(what->duplicate)};
+  struct tc_netem_reorder reorder = {.probability = probability(what->reorder)};
+  struct tc_netem_rate rate = {.rate = 0}; /* bytes a second; RATE64 is needed from 2^32 on */
+  double bytes = what->rate_mbit > 0 ? what->rate_mbit * 1e6 / 8 : 0;
+  int64_t delay_ns = nanoseconds(what->delay_ms), jitter_ns = nanoseconds(what->jitter_ms);
+  uint64_t rate64 = (uint64_t)bytes;
+  rate.rate = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+  size_t start = begin_request(batch, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, &at, sizeof at);
+  text_attribute(batch, TCA_KIND, "netem");
+  size_t nest = begin_nest(batch, TCA_OPTIONS);
+  append(batch, &options, sizeof options);
+  attribute(batch, TCA_NETEM_LATENCY64, &delay_ns, sizeof delay_ns);
+  attribute(batch, TCA_NETEM_JITTER64, &jitter_ns, sizeof jitter_ns);
+  if (what->reorder > 0)
+    attribute(batch, TCA_NETEM_REORDER, &reorder, sizeof reorder);
+  if (rate64 > UINT32_MAX)
+    attribute(batch, TCA_NETEM_RATE64, &rate64, sizeof rate64);
+  if (rate64)
+    attribute(batch, TCA_NETEM_RATE, &rate, sizeof rate);
+  attribute(batch, NETEM_PRNG_SEED, &seed, sizeof seed);
+  end_nest(batch, nest);
+  end_request(batch, start);
+}
+
+int ns_netem(const ns_host *host, int index, const ns_impairment *what, uint64_t seed,
+             ns_error *error) {
+  ns_batch batch;
+  ns_begin(&batch, host);
+  ns_add_netem(&batch, index, what, seed);
+  int result = ns_commit(&batch, error);
+  if (result == -ENOENT) /* "Specified qdisc kind is unknown" */
+    return ns_fail(error, EOPNOTSUPP,
+                   "the kernel has no netem: load or build sch_netem (CONFIG_NET_SCH_NETEM), or "
+                   "take the built-in link");
+  return result;
+}
+
 /* ---- sending and reading answers ------------------------------------------------------------- */
 
 static const char *request_name(uint16_t type) {
@@ -265,6 +338,8 @@ static const char *request_name(uint16_t type) {
     return "routing rule";
   case RTM_NEWNEIGH:
     return "neighbour";
+  case RTM_NEWQDISC:
+    return "netem";
   default:
     return "request";
   }

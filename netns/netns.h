@@ -93,8 +93,8 @@ void ns_add_veth(ns_batch *batch, const char *name, int index, const uint8_t *ma
 void ns_add_up(ns_batch *batch, int index);
 /* `ip` is dotted or colon text with a prefix, as "192.168.1.2/24". */
 void ns_add_address(ns_batch *batch, int index, const char *ip);
-/* Takes an address away, named as it was added. The kernel takes routes by way of the interface with
- * its last IPv4 address, and with the first of a network the others of it, unless
+/* Takes an address away, named as it was added. The kernel takes routes by way of the interface
+ * with its last IPv4 address, and with the first of a network the others of it, unless
  * ipv4/conf/all/promote_secondaries is 1. */
 void ns_delete_address(ns_batch *batch, int index, const char *ip);
 /* A route to `prefix` ("0.0.0.0/0", "192.0.2.0/25") by gateway `via` (NULL: on link) through
@@ -148,6 +148,15 @@ typedef struct ns_impairment {
   double rate_mbit; /* 0: unlimited; at most NS_RATE_QUEUE_MS wait for the wire, then tail drop */
 } ns_impairment;
 
+/* The same by the kernel, for what leaves by an interface: netem(8), in place of what was there.
+ * Its jitter ends at NS_NETEM_JITTER_MS; kernels before 6.7 take no seed. `seed` is of this
+ * interface alone. */
+enum { NS_NETEM_JITTER_MS = 2000 };
+void ns_add_netem(ns_batch *batch, int index, const ns_impairment *what, uint64_t seed);
+/* ns_add_netem in a batch of its own. -EOPNOTSUPP when the kernel has no netem. */
+int ns_netem(const ns_host *host, int index, const ns_impairment *what, uint64_t seed,
+             ns_error *error);
+
 /* An Ethernet switch in a thread of its own: one AF_PACKET socket per port, learning, a timer heap.
  * Broadcast, multicast and unknown destinations are flooded. What waits is bounded by packets and
  * by bytes; beyond that the newest is dropped and counted. All calls may come from any thread, but
@@ -185,10 +194,10 @@ void ns_switch_close(ns_switch *sw);
 
 /* ---- captures -------------------------------------------------------------------------------- */
 
-/* What passes all interfaces of a host, kept by the kernel in a ring of fixed size until it is asked
- * for: no thread runs meanwhile, so that capturing costs what is captured no time. When the ring is
- * full, what comes later is not kept. Packets are cut to NS_CAPTURE_SNAP bytes; what a host sends to
- * itself is kept once. */
+/* What passes all interfaces of a host, kept by the kernel in a ring of fixed size until it is
+ * asked for: no thread runs meanwhile, so that capturing costs what is captured no time. When the
+ * ring is full, what comes later is not kept. Packets are cut to NS_CAPTURE_SNAP bytes; what a host
+ * sends to itself is kept once. */
 typedef struct ns_capture ns_capture;
 enum { NS_CAPTURE_BYTES = 2 * 1024 * 1024, NS_CAPTURE_SNAP = 2048 };
 

@@ -263,11 +263,20 @@ static int await_node(const sim_built *built, int n, ns_error *error) {
   return status;
 }
 
+/* A bridge forwards from a port when that port is up at the bridge's end. */
+static int await_bridge(const sim_built *built, int net, ns_error *error) {
+  int members = sim_net_members(&built->topology, net);
+  int status = ns_link_wait(&built->bridges[net], BRIDGE_INDEX, READY_LIMIT_MS, error);
+  for (int i = 0; !status && i < members; i++)
+    status = ns_link_wait(&built->bridges[net], FIRST_PORT_INDEX + i, READY_LIMIT_MS, error);
+  return status;
+}
+
 static int await_bridges(const sim_built *built, ns_error *error) {
   int status = 0;
   for (int net = 1; !status && net < built->topology.net_count; net++)
     if (built->bridges[net].ns_fd > 0)
-      status = ns_link_wait(&built->bridges[net], BRIDGE_INDEX, READY_LIMIT_MS, error);
+      status = await_bridge(built, net, error);
   return status;
 }
 

@@ -73,7 +73,7 @@ static int build_server(sim_world *world, bool bridge, ns_error *error) {
 
 int sim_world_open(sim_world *world, const sim_options *options, ns_error *error) {
   *world = (sim_world){.way = one_way(options), .server_port = -1, .next_index = FIRST_SITE_INDEX};
-  bool netem = !strcmp(options->link, "netem");
+  bool netem = options->link && !strcmp(options->link, "netem");
   sim_mac(options->seed, "server", world->server_mac);
   int status = ns_host_open(&world->fabric, "switch", error);
   if (!status)

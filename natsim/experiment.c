@@ -5,6 +5,7 @@
 #include "natsim_commit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -80,9 +81,12 @@ static int run_plan(enum sim_command command, const sim_options *options, const 
   static sim_programs programs;
   if (sim_programs_find(options, &programs, &error))
     return complain(SIM_EXIT_NO_LAB, &error);
-  sim_supervision setup = {.work = {options, plan, &programs}, .expectations = expectations};
+  sim_supervision setup = {.work = {options, plan, &programs, -1}, .expectations = expectations};
   if (options->out && open_results(command, options, plan, &setup.trials_out, &error))
     return complain(SIM_EXIT_NO_LAB, &error);
+  /* Before the sandbox: what the host has under /run cannot be opened inside. */
+  if (options->out)
+    setup.work.out_fd = open(options->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int status = run_lab(&setup);
   if (setup.trials_out)
     fclose(setup.trials_out);

@@ -1,5 +1,6 @@
 #include "natsim/plan.h"
 
+#include "natsim/deed.h"
 #include "natsim/seed.h"
 
 #include <stdlib.h>
@@ -85,6 +86,16 @@ static bool exists(const sim_plan *plan, const sim_profile *a, const sim_profile
   return !sim_place_shared(plan->place) || !strcmp(a->name, b->name);
 }
 
+/* The topology of a pair can be, and what is to happen can happen in it. */
+static int check_pair(const sim_options *options, const sim_plan *plan, const sim_profile *a,
+                      const sim_profile *b, ns_error *error) {
+  sim_topology topology;
+  int status = sim_topology_make(plan->place, a, b, &topology, error);
+  for (unsigned i = 0; !status && i < options->event_count; i++)
+    status = sim_deed_check(&options->events[i], &topology, error);
+  return status;
+}
+
 /* A place that cannot be is named before anything runs. In a matrix the pairs that a place has not
  * are left out; a pair that was asked for is told. */
 static int load_place(const sim_options *options, sim_plan *plan, ns_error *error) {
@@ -95,9 +106,8 @@ static int load_place(const sim_options *options, sim_plan *plan, ns_error *erro
   for (size_t pair = 0; !status && pair < plan->a_count * plan->b_count; pair++) {
     const sim_profile *a = &plan->a_profiles[pair / plan->b_count];
     const sim_profile *b = &plan->b_profiles[pair % plan->b_count];
-    sim_topology scratch;
     if (options->a || exists(plan, a, b))
-      status = sim_topology_make(plan->place, a, b, &scratch, error);
+      status = check_pair(options, plan, a, b, error);
   }
   return status;
 }

@@ -8,8 +8,9 @@
 
 #include "natsim/place.h"
 
-/* The largest place: two homes with two uplinks each, or two homes behind two carriers. */
-enum { SIM_NETS_MAX = 8, SIM_NODES_MAX = 8, SIM_LINKS_MAX = 3, SIM_ROUTES_MAX = 12 };
+/* The largest place: two homes with two uplinks each, or two homes behind two carriers; and the
+ * neighbours of both. */
+enum { SIM_NETS_MAX = 8, SIM_NODES_MAX = 10, SIM_LINKS_MAX = 3, SIM_ROUTES_MAX = 12 };
 enum { SIM_IP_STRLEN = 46 };
 
 /* The two sides, as indexes. */

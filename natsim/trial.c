@@ -1,7 +1,10 @@
 #include "natsim/trial.h"
 
 #include "natsim/course.h"
+#include "natsim/deed.h"
+#include "natsim/evidence.h"
 #include "natsim/files.h"
+#include "natsim/neighbours.h"
 
 #include <errno.h>
 #include <math.h>
@@ -19,12 +22,18 @@ enum { END_LIMIT_MS = 1500, STOP_GRACE_MS = 500 };
 enum { LOG_TAIL = 4096 };
 
 typedef struct run {
+  const sim_stage *stage;
   sim_site sites[SIM_SIDES];
   sim_peer peers[SIM_SIDES];
   sim_course course;
   uint64_t sent_before[SIM_SIDES];
   bool counting; /* sent_before is known */
   bool stopped;  /* by the supervisor */
+  sim_schedule schedule;
+  sim_doing doing;
+  sim_neighbours *neighbours;
+  unsigned flows[SIM_SIDES]; /* that the neighbours had */
+  sim_evidence evidence;
 } run;
 
 static double now_ms(void) {
@@ -38,6 +47,27 @@ static bool count_sent(const run *r, uint64_t out[SIM_SIDES]) {
          !sim_site_sent(&r->sites[SIM_B], &out[SIM_B]);
 }
 
+/* ---- what happens meanwhile ------------------------------------------------------------------ */
+
+static void let_happen(run *r) {
+  const sim_event *event;
+  ns_error error;
+  while ((event = sim_schedule_due(&r->schedule, now_ms())))
+    if (sim_deed_begin(&r->doing, event, r->stage->world, r->stage->servers, &error))
+      sim_course_broken(&r->course, error.text);
+}
+
+static void see_it_happened(run *r) {
+  ns_error error;
+  if (sim_deed_finish(&r->doing, &error))
+    sim_course_broken(&r->course, error.text);
+}
+
+static void reach(run *r, enum sim_moment moment) {
+  sim_schedule_reach(&r->schedule, moment, now_ms());
+  let_happen(r);
+}
+
 /* ---- the word -------------------------------------------------------------------------------- */
 
 static bool give_word(run *r, int side) {
@@ -49,12 +79,18 @@ static bool give_word(run *r, int side) {
 
 /* b comes first, so that it listens when a begins; a's clock starts with a's word. */
 static void give_words(run *r) {
+  ns_error error;
+  reach(r, SIM_AT_READY);
+  see_it_happened(r);
+  if (r->neighbours && sim_neighbours_start(r->neighbours, &error))
+    sim_course_broken(&r->course, error.text);
   r->counting = count_sent(r, r->sent_before);
   bool told = give_word(r, SIM_B);
   r->course.go_ms = now_ms();
   told = told && give_word(r, SIM_A);
   if (!told)
     sim_course_broken(&r->course, "a peer does not read its standard input");
+  reach(r, SIM_AT_GO);
 }
 
 static void count_packets(run *r) {
@@ -151,7 +187,7 @@ static void end_peers(run *r, int stop_fd) {
     keep_log(r, side);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- its course ------------------------------------------------------------------------------ */
 
 static int start_peers(run *r, const sim_trial *trial, const sim_peer_setup *setup,
                        ns_error *error) {
@@ -168,8 +204,8 @@ static void make_session(char out[40]) {
   snprintf(out, 40, "natsim-%016llx", (unsigned long long)bits);
 }
 
-static void follow_course(run *r, const sim_servers *servers, int stop_fd) {
-  const sim_server *ended = sim_servers_ended(servers);
+static void follow_course(run *r) {
+  const sim_server *ended = sim_servers_ended(r->stage->servers);
   if (ended) {
     char reason[128];
     snprintf(reason, sizeof reason, "the server %s has ended", ended->name);
@@ -177,39 +213,104 @@ static void follow_course(run *r, const sim_servers *servers, int stop_fd) {
   }
   while (r->course.state != SIM_ENDING && !r->stopped) {
     enum sim_state before = r->course.state;
-    listen_once(r, stop_fd, r->course.deadline_ms);
+    listen_once(r, r->stage->stop_fd,
+                fmin(r->course.deadline_ms, sim_schedule_next_ms(&r->schedule)));
     sim_course_time(&r->course, now_ms());
     if (before == SIM_STARTING && r->course.state == SIM_CONNECTING)
       give_words(r);
     if (before == SIM_CONNECTING && r->course.state != SIM_CONNECTING)
       count_packets(r);
+    if (r->course.result.connect_ms >= 0)
+      reach(r, SIM_AT_CONNECTED);
+    let_happen(r);
   }
 }
 
-int sim_trial_run(sim_world *world, const sim_trial *trial, const sim_options *options,
-                  const sim_programs *programs, const sim_servers *servers, const char *folder,
-                  int stop_fd, json_t **record, ns_error *error) {
-  run r = {.stopped = false};
+/* What stands beside the peers: who watches, and who else is there. */
+static int set_the_stage(run *r, const sim_trial *trial, ns_error *error) {
+  const sim_stage *stage = r->stage;
+  int status = 0;
+  if (stage->out_fd >= 0)
+    status = sim_evidence_begin(&r->evidence, stage->world, stage->servers, error);
+  if (!status && stage->world->neighbours)
+    status = sim_neighbours_open(&r->neighbours, stage->world, stage->options, trial->seed, error);
+  return status;
+}
+
+/* ---- the record ------------------------------------------------------------------------------ */
+
+/* The result, and what else was to be told. */
+static json_t *make_record(const run *r, const sim_trial *trial, const char *evidence) {
+  const sim_options *options = r->stage->options;
+  json_t *record = sim_result_json(trial, options->plugin, &r->course.result);
+  if (record && options->event_count)
+    json_object_set_new(record, "events", sim_schedule_json(&r->schedule));
+  if (record && r->stage->world->neighbours)
+    json_object_set_new(
+        record, "neighbours",
+        json_pack("{s:i, s:i}", "a", (int)r->flows[SIM_A], "b", (int)r->flows[SIM_B]));
+  if (record && *evidence)
+    json_object_set_new(record, "evidence", json_string(evidence));
+  return record;
+}
+
+/* Packets and logs of what failed, and the record that says where they are. */
+static int conclude(run *r, const sim_trial *trial, json_t **record, ns_error *error) {
+  const sim_stage *stage = r->stage;
+  char evidence[SIM_FOLDER_STRLEN] = "";
+  int status = 0;
+  if (stage->out_fd >= 0 && (stage->options->pcap || r->course.result.outcome != SIM_CONNECTED)) {
+    sim_evidence_folder(trial, evidence);
+    status =
+        sim_evidence_keep(&r->evidence, stage->out_fd, evidence, r->peers, stage->servers, error);
+  }
+  if (!status)
+    *record = make_record(r, trial, evidence);
+  return !status && !*record ? sim_fail(error, -ENOMEM, "out of memory") : status;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* The sites are built. */
+static int play(run *r, const sim_trial *trial, json_t **record, ns_error *error) {
+  const sim_stage *stage = r->stage;
   char session[40];
   make_session(session);
-  sim_peer_setup setup = {options,  programs, servers, &world->built.topology,
-                          session, folder};
+  sim_peer_setup setup = {stage->options, stage->programs,
+                          stage->servers, &stage->world->built.topology,
+                          session,        stage->folder};
+  sim_course_init(&r->course, stage->options->by_name, stage->options->timeout_s, now_ms());
+  int status = set_the_stage(r, trial, error);
+  if (!status)
+    status = start_peers(r, trial, &setup, error);
+  if (!status)
+    follow_course(r);
+  see_it_happened(r);
+  sim_neighbours_close(r->neighbours, r->flows);
+  end_peers(r, stage->stop_fd);
+  if (!status && !r->stopped)
+    status = conclude(r, trial, record, error);
+  sim_evidence_end(&r->evidence);
+  sim_result_free(&r->course.result);
+  sim_course_free(&r->course);
+  return status;
+}
+
+int sim_trial_run(const sim_stage *stage, const sim_trial *trial, json_t **record,
+                  ns_error *error) {
+  run r = {.stage = stage,
+           .schedule = sim_schedule_new(stage->options->events, stage->options->event_count)};
   *record = NULL;
-  int status = sim_sites_open(world, trial, r.sites, error);
-  if (!status) {
-    sim_course_init(&r.course, options->by_name, options->timeout_s, now_ms());
-    status = start_peers(&r, trial, &setup, error);
-    if (!status)
-      follow_course(&r, servers, stop_fd);
-    end_peers(&r, stop_fd);
-    if (!status && !r.stopped)
-      *record = sim_result_json(trial, options->plugin, &r.course.result);
-    sim_result_free(&r.course.result);
-    sim_course_free(&r.course);
-  }
+  int status = sim_sites_open(stage->world, trial, r.sites, error);
+  if (!status)
+    status = play(&r, trial, record, error);
   sim_sites_close(r.sites);
-  sim_remove_folder(folder);
-  if (!status && r.stopped)
-    return -ECANCELED;
-  return !status && !*record ? sim_fail(error, -ENOMEM, "out of memory") : status;
+  sim_remove_folder(stage->folder);
+  if (!status && !r.stopped)
+    status = sim_servers_settle(stage->servers, error);
+  if (status && *record) {
+    json_decref(*record);
+    *record = NULL;
+  }
+  return !status && r.stopped ? -ECANCELED : status;
 }

@@ -78,13 +78,14 @@ int sim_worker_run(const sim_work *work, unsigned job, int fd) {
   ns_error error = {.text = ""};
   bench b;
   int status = open_bench(&b, work, job, &error);
+  sim_stage stage = {&b.world,     &b.servers, work->options, work->programs, b.trial_folder,
+                     work->out_fd, fd};
   while (!status) {
     long index = next_trial(fd);
     if (index < 0 || (size_t)index >= work->plan->count)
       break;
     json_t *record;
-    status = sim_trial_run(&b.world, &work->plan->trials[index], work->options, work->programs,
-                           &b.servers, b.trial_folder, fd, &record, &error);
+    status = sim_trial_run(&stage, &work->plan->trials[index], &record, &error);
     if (!status && !say(fd, json_pack("{s:o}", "record", record)))
       break;
   }

@@ -16,6 +16,7 @@ typedef struct sim_work {
   const sim_options *options;
   const sim_plan *plan;
   const sim_programs *programs;
+  int out_fd; /* the folder of results, or -1 */
 } sim_work;
 
 /* Runs the job numbered `job` on the stream socket `fd` until it is told to end; returns the exit

@@ -1,5 +1,6 @@
 #include "natsim/world.h"
 
+#include "natsim/neighbours.h"
 #include "natsim/rules.h"
 #include "natsim/seed.h"
 
@@ -73,6 +74,7 @@ static int build_server(sim_world *world, bool bridge, ns_error *error) {
 
 int sim_world_open(sim_world *world, const sim_options *options, ns_error *error) {
   *world = (sim_world){.way = one_way(options), .server_port = -1, .next_index = FIRST_SITE_INDEX};
+  world->neighbours = options->neighbour_flows || options->neighbour_rate > 0;
   bool netem = options->link && !strcmp(options->link, "netem");
   sim_mac(options->seed, "server", world->server_mac);
   int status = ns_host_open(&world->fabric, "switch", error);
@@ -120,12 +122,16 @@ static void impair_switch(sim_world *world, uint64_t seed) {
   ns_switch_seed(world->sw, sim_derive(seed, "switch"));
 }
 
-static int make_topology(const sim_trial *trial, sim_topology *out, ns_error *error) {
+static int make_topology(const sim_world *world, const sim_trial *trial, sim_topology *out,
+                         ns_error *error) {
   sim_place two_sites;
   const sim_place *place = trial->place;
   if (!place && sim_place_load(NULL, &two_sites, error))
     return -1;
-  return sim_topology_make(place ? place : &two_sites, trial->a, trial->b, out, error);
+  int status = sim_topology_make(place ? place : &two_sites, trial->a, trial->b, out, error);
+  if (!status && world->neighbours)
+    sim_neighbours_add(out);
+  return status;
 }
 
 int sim_sites_open(sim_world *world, const sim_trial *trial, sim_site sites[SIM_SIDES],
@@ -133,7 +139,7 @@ int sim_sites_open(sim_world *world, const sim_trial *trial, sim_site sites[SIM_
   sim_topology topology;
   for (int side = 0; side < SIM_SIDES; side++)
     sites[side] = (sim_site){.side = side, .port = -1};
-  if (make_topology(trial, &topology, error))
+  if (make_topology(world, trial, &topology, error))
     return -EINVAL;
   sim_backbone backbone = {&world->fabric, &world->server,    world->sw,
                            OUTER,          world->server_mac, &world->next_index};

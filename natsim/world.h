@@ -30,6 +30,7 @@ typedef struct sim_world {
   int server_port;
   uint8_t server_mac[6];
   int next_index;  /* of an interface in the fabric; never used twice */
+  bool neighbours; /* other hosts live behind the routers: natsim/neighbours.h */
   sim_built built; /* the trial's routers and hosts, by name or number; zeroed between trials */
 } sim_world;
 

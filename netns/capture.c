@@ -109,9 +109,15 @@ int ns_capture_fd(const ns_capture *capture) {
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+static struct sockaddr_ll address_of(const struct tpacket3_hdr *packet) {
+  const size_t head = (sizeof *packet + TPACKET_ALIGNMENT - 1) / TPACKET_ALIGNMENT;
+  struct sockaddr_ll address;
+  memcpy(&address, (const uint8_t *)packet + head * TPACKET_ALIGNMENT, sizeof address);
+  return address;
+}
+
 static bool write_packet(const struct tpacket3_hdr *packet, FILE *out) {
-  struct sockaddr_ll from;
-  memcpy(&from, (const uint8_t *)packet + TPACKET_ALIGN(sizeof *packet), sizeof from);
+  struct sockaddr_ll from = address_of(packet);
   ns_sniffed sniffed = {
       .time_ns = (uint64_t)packet->tp_sec * 1000000000 + packet->tp_nsec,
       .protocol = ntohs(from.sll_protocol),
@@ -132,8 +138,7 @@ static bool write_packet(const struct tpacket3_hdr *packet, FILE *out) {
 
 /* What loopback sends comes in again at once. */
 static bool comes_again(const struct tpacket3_hdr *packet) {
-  struct sockaddr_ll from;
-  memcpy(&from, (const uint8_t *)packet + TPACKET_ALIGN(sizeof *packet), sizeof from);
+  struct sockaddr_ll from = address_of(packet);
   return from.sll_hatype == ARPHRD_LOOPBACK && from.sll_pkttype == PACKET_OUTGOING;
 }
 

@@ -4,10 +4,9 @@
  */
 #include "natsim/world.h"
 
-#include <arpa/inet.h>
+#include "tests/nat/sockets.h"
+
 #include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,8 +21,6 @@
 #define HOST_2 "192.168.1.3" /* a second inside host, for all that the NAT can tell */
 #define WAN    "203.0.113.101"
 
-/* How long a packet may take that comes, and how long one is waited for that must not come. */
-enum { COMES_MS = 1000, STAYS_AWAY_MS = 120 };
 enum { PORT_1 = 5001, PORT_2 = 5002 };
 
 typedef struct bench {
@@ -32,90 +29,25 @@ typedef struct bench {
   int server[2][2]; /* UDP sockets: address, port */
 } bench;
 
-/* ---- sockets --------------------------------------------------------------------------------- */
-
-static struct sockaddr_in at(const char *ip, unsigned port) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  assert_int_equal(inet_pton(AF_INET, ip, &address.sin_addr), 1);
-  return address;
-}
-
-static int socket_at(const ns_host *host, int type, const char *ip, unsigned port) {
-  assert_int_equal(ns_enter(host), 0);
-  int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  ns_leave();
-  assert_true(fd >= 0);
-  int on = 1;
-  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  struct sockaddr_in address = at(ip, port);
-  assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-  return fd;
-}
-
-static void send_udp(int fd, const char *ip, unsigned port, const char *text) {
-  struct sockaddr_in to = at(ip, port);
-  sendto(fd, text, strlen(text), 0, (struct sockaddr *)&to, sizeof to);
-}
-
-/* The source of the datagram with this text, port 0 if it does not come. */
-static struct sockaddr_in hear(int fd, const char *text, int limit_ms) {
-  struct pollfd wait = {.fd = fd, .events = POLLIN};
-  while (poll(&wait, 1, limit_ms) == 1) {
-    char got[64] = "";
-    struct sockaddr_in from;
-    socklen_t len = sizeof from;
-    ssize_t n = recvfrom(fd, got, sizeof got - 1, 0, (struct sockaddr *)&from, &len);
-    if (n > 0 && !strcmp(got, text))
-      return from;
-  }
-  return (struct sockaddr_in){.sin_port = 0};
-}
-
-static bool arrives(int fd, const char *text, bool expected) {
-  return hear(fd, text, expected ? COMES_MS : STAYS_AWAY_MS).sin_port != 0;
-}
-
 static const char *const server_ips[] = {SIM_SERVER_1, SIM_SERVER_2};
 static const unsigned server_ports[] = {PORT_1, PORT_2};
 
 /* Sends to the server's endpoint and returns the outside port it came from. */
 static unsigned mapped(const bench *b, int fd, int ip, int port) {
   send_udp(fd, server_ips[ip], server_ports[port], "map me");
-  struct sockaddr_in from = hear(b->server[ip][port], "map me", COMES_MS);
-  assert_int_not_equal(from.sin_port, 0);
-  assert_int_equal(from.sin_addr.s_addr, at(WAN, 0).sin_addr.s_addr);
-  return ntohs(from.sin_port);
-}
-
-/* errno of a TCP connection, 0 when it stands, ETIMEDOUT when nothing answers. */
-static int connect_tcp(int fd, const char *ip, unsigned port, int limit_ms) {
-  struct sockaddr_in to = at(ip, port);
-  if (!connect(fd, (struct sockaddr *)&to, sizeof to))
-    return 0;
-  if (errno != EINPROGRESS)
-    return errno;
-  struct pollfd wait = {.fd = fd, .events = POLLOUT};
-  if (poll(&wait, 1, limit_ms) != 1)
-    return ETIMEDOUT;
-  int err = 0;
-  socklen_t len = sizeof err;
-  getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
-  return err;
+  source from = hear(b->server[ip][port], "map me", COMES_MS);
+  assert_string_equal(from.ip, WAN);
+  return from.port;
 }
 
 /* Connects by TCP to a fresh listener of the server; returns the outside port. Both ends stay open
  * (the sandbox closes them), so that the mapping lives. */
 static unsigned mapped_tcp(const bench *b, int fd, unsigned server_port) {
-  int listener = socket_at(&b->world.server, SOCK_STREAM, SIM_SERVER_1, server_port);
-  assert_int_equal(listen(listener, 4), 0);
+  int listener = listen_at(&b->world.server, SIM_SERVER_1, server_port);
   assert_int_equal(connect_tcp(fd, SIM_SERVER_1, server_port, COMES_MS), 0);
-  struct sockaddr_in from;
-  socklen_t len = sizeof from;
-  struct pollfd wait = {.fd = listener, .events = POLLIN};
-  assert_int_equal(poll(&wait, 1, COMES_MS), 1);
-  assert_true(accept(listener, (struct sockaddr *)&from, &len) >= 0);
-  return ntohs(from.sin_port);
+  source from;
+  accept_one(listener, &from);
+  return from.port;
 }
 
 /* ---- the bench ------------------------------------------------------------------------------- */
@@ -316,11 +248,11 @@ static void check_hairpin(const char *nat, bool on, bool stranger) {
   send_udp(two, WAN, one_port, "open"); /* and opens two's own filter */
   assert_int_equal(arrives(one, "open", stranger), stranger);
   send_udp(one, WAN, two_port, "hairpin");
-  struct sockaddr_in from = hear(two, "hairpin", on ? COMES_MS : STAYS_AWAY_MS);
-  assert_int_equal(from.sin_port != 0, on);
+  source from = hear(two, "hairpin", on ? COMES_MS : STAYS_AWAY_MS);
+  assert_int_equal(from.port != 0, on);
   if (on) { /* RFC 4787 REQ-9a: from the external address and port */
-    assert_int_equal(from.sin_addr.s_addr, at(WAN, 0).sin_addr.s_addr);
-    assert_int_equal(ntohs(from.sin_port), one_port);
+    assert_string_equal(from.ip, WAN);
+    assert_int_equal(from.port, one_port);
   }
   close(one);
   close(two);

@@ -8,8 +8,8 @@ const text = (number) => data.strings[number];
 const VIEWS = [["rate", "Rate"], ["path", "Path"], ["ms", "Milliseconds"]];
 const KINDS = [["path", "By path"], ["winner", "By winner"]];
 const PATHS = [["direct", "direct"], ["relay", "relay"], ["failed", "failed"], ["errors", "error"]];
-// Okabe and Ito; where the colours begin again the dashes differ.
-const LINES = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#8a8f99"];
+// Colours --curve-1 and so on; where they begin again the dashes differ.
+const LINES = 7;
 const DASHES = ["", "9 4", "2 4", "12 4 2 4", "5 3"];
 
 // What is shown, and what the address after # says, so that a view can be linked to.
@@ -31,13 +31,16 @@ function fill(element, attributes, children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else if (value !== null && value !== false) element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== ""));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== ""));
   return element;
 }
 
+/** A spelled-out NAT may be broken after its commas. */
+const breakable = (name) => name.split(/(?<=,)/).map((part) => [part, make("wbr")]);
+
 const group = () => data.groups[Number(state.group)] || data.groups[0];
 const findCell = (a, b) => group().cells.find((cell) => cell.a === a && cell.b === b);
-const ms = (value) => (value === null ? "–" : value < 10 ? value.toFixed(1) : value.toFixed(0));
+const ms = (value) => (value === null ? "–" : value > 0 && value < 10 ? value.toFixed(1) : value.toFixed(0));
 const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 function readAddress() {
@@ -115,7 +118,7 @@ function showOverall() {
   const figure = (value, words) => make("div", { class: "figure" }, make("b", {}, value),
     make("span", {}, words));
   byId("overall").replaceChildren(
-    figure(all.percent, `of ${plural(all.trials, "trial")} connected (${all.interval})`),
+    figure(all.percent, `of ${plural(all.trials, "trial")} connected (95 %: ${all.interval})`),
     figure(ms(all.median) + " ms", "median to connect"),
     figure(ms(all.p90) + " ms", "p90"),
     ...(group().lookup === null ? [] : [figure(ms(group().lookup) + " ms", "median look-up")]),
@@ -151,7 +154,7 @@ function pathWord(cell) {
 
 function cellFace(cell, limits) {
   const interval = cell.interval.replace("%", "").split("-").map((end) => Math.round(end)).join("–");
-  const winner = cell.winners.length ? cell.winners[0][0].replace(/_connect$|_punch$/, "") : "";
+  const winner = cell.winners.length ? cell.winners[0][0] : "";
   if (state.view === "rate")
     return [paint(rateColour(cell.share)), cell.percent, interval];
   if (state.view === "path") {
@@ -178,12 +181,12 @@ function showMatrix() {
   const one = group();
   const limits = range(one.cells);
   const found = new Map(one.cells.map((cell) => [JSON.stringify([cell.a, cell.b]), cell]));
-  const rows = one.a.map((a) => make("tr", {}, make("th", { scope: "row" }, a), one.b.map((b) => {
+  const rows = one.a.map((a) => make("tr", {}, make("th", { scope: "row" }, breakable(a)), one.b.map((b) => {
     const cell = found.get(JSON.stringify([a, b]));
     return make("td", {}, cell ? cellButton(cell, limits)
       : make("div", { class: "none", title: "no trials" }));
   })));
-  const head = make("tr", {}, make("th", {}, "a \\ b"), one.b.map((b) => make("th", { scope: "col" }, b)));
+  const head = make("tr", {}, make("th", {}, "a \\ b"), one.b.map((b) => make("th", { scope: "col" }, breakable(b))));
   byId("matrix").replaceChildren(make("table", { class: one.b.length > 7 ? "heat many" : "heat" },
     make("thead", {}, head), make("tbody", { onkeydown: moveFocus }, rows)));
   const first = byId("matrix").querySelector("[aria-pressed=true], button");
@@ -280,7 +283,7 @@ function dots(cell) {
   return draw("svg", { class: "dots", viewBox: "0 0 500 58", role: "img",
     "aria-label": `milliseconds of ${plural(values.length, "trial")}` },
   high.map((tick) => [draw("line", { x1: x(tick), x2: x(tick), y1: 6, y2: 38, stroke: "var(--line)" }),
-    draw("text", { x: x(tick), y: 53, "text-anchor": "middle" }, ms(tick) + (tick === most ? " ms" : ""))]).flat(),
+    draw("text", { x: x(tick), y: 53, "text-anchor": "middle" }, tick === most ? `${tick} ms` : String(tick))]),
   values.map((trial, i) => draw("circle", { cx: x(trial.ms), cy: 12 + (i * 7) % 22, r: 4,
     fill: `var(--${trial.path === "relay" ? "relay" : "direct"})`, "fill-opacity": .8 },
   draw("title", {}, `trial ${trial.trial}: ${ms(trial.ms)} ms, ${trial.winner}`))));
@@ -291,8 +294,8 @@ function trialDetails(trial, open) {
   const packets = trial.packets && trial.packets.every((count) => count !== null)
     ? `packets sent: ${trial.packets[0]} by a, ${trial.packets[1]} by b` : "";
   const facts = [trial.way, trial.lookup === null ? "" : `look-up ${ms(trial.lookup)} ms`, packets];
-  return make("details", { open, ontoggle: (event) => remember(event, trial) },
-    make("summary", {}, `trial ${trial.trial}`,
+  const details = make("details", { open },
+    make("summary", { onclick: () => remember(details, trial) }, `trial ${trial.trial}`,
       make("span", { class: good ? "badge" : "badge no" }, good ? trial.winner || "?" : trial.outcome),
       make("span", { class: "soft" }, trial.path),
       make("span", { class: "ms" }, trial.ms === null ? "" : `${ms(trial.ms)} ms`)),
@@ -301,12 +304,14 @@ function trialDetails(trial, open) {
       make("p", { class: "hint" }, facts.filter(Boolean).join(" · ")),
       trial.attempts.map((attempts, side) => endOf(trial, attempts, side)),
       (trial.logs || []).map((log, side) => log && [make("h3", {}, `last words of ${"ab"[side]}`),
-        make("pre", {}, log)]).flat(),
-      make("h3", {}, "the same again"), make("code", {}, text(trial.replay))));
+        make("pre", {}, log)]),
+      make("h3", {}, "To make this trial again"), make("code", {}, text(trial.replay))));
+  return details;
 }
 
-function remember(event, trial) {
-  if (event.target.open) state.trial = String(trial.trial);
+/** A click opens what is closed. */
+function remember(details, trial) {
+  state.trial = details.open ? "" : String(trial.trial);
   writeAddress();
 }
 
@@ -316,12 +321,12 @@ function endOf(trial, attempts, side) {
   const most = Math.max(1, trial.ms || 0, ...ends);
   return [make("h3", {}, side ? "b, which listens" : "a, which connects"),
     attempts.length ? attempts.map((attempt) => attemptLine(attempt, most))
-      : make("p", { class: "hint" }, "reported no attempts")].flat();
+      : make("p", { class: "hint" }, "reported no attempts")];
 }
 
 function attemptLine([name, status, way, detail, start, took], most) {
   const idle = start === null, won = text(status) === "ok";
-  const mark = won ? "✓ " : idle ? "" : "✕ ";
+  const mark = won ? "✓ " : idle || text(status) === "canceled" ? "" : "✕ ";
   const times = idle ? "" : `${ms(start)}–${ms(start + (took || 0))} ms`;
   return make("div", { class: `attempt${idle ? " idle" : ""}${won ? " won" : ""}` },
     make("div", { class: "head" }, make("b", {}, text(name)), make("span", { class: "soft" }, text(way)),
@@ -382,15 +387,15 @@ function showCurves() {
   const [left, right, top, bottom] = [48, 700, 12, 290];
   const axis = timeAxis(curves, left, right);
   const y = (share) => bottom - share * (bottom - top);
-  const look = (i) => ({ stroke: LINES[i % LINES.length], "stroke-dasharray": DASHES[i % DASHES.length] });
+  const look = (i) => ({ stroke: `var(--curve-${1 + i % LINES})`, "stroke-dasharray": DASHES[i % DASHES.length] });
   const svg = draw("svg", { class: "plot", viewBox: "0 0 760 334", role: "img",
     "aria-label": "empirical distribution of the milliseconds to connect" },
   [0, .25, .5, .75, 1].map((share) => [
     draw("line", { class: "grid", x1: left, x2: right, y1: y(share), y2: y(share) }),
-    draw("text", { x: left - 8, y: y(share) + 4, "text-anchor": "end" }, `${share * 100} %`)]).flat(),
+    draw("text", { x: left - 8, y: y(share) + 4, "text-anchor": "end" }, `${share * 100} %`)]),
   axis.ticks.map((tick) => [
     draw("line", { class: "grid", x1: axis.x(tick), x2: axis.x(tick), y1: bottom, y2: bottom + 5 }),
-    draw("text", { x: axis.x(tick), y: bottom + 20, "text-anchor": "middle" }, String(tick))]).flat(),
+    draw("text", { x: axis.x(tick), y: bottom + 20, "text-anchor": "middle" }, String(tick))]),
   draw("text", { x: right, y: bottom + 38, "text-anchor": "end" }, "milliseconds to connect"),
   curves.map((curve, i) => draw("path", { class: "curve", ...look(i), d: steps(curve.points, axis, y, right) })));
   const cursor = draw("line", { class: "cursor", y1: top, y2: bottom });
@@ -441,7 +446,7 @@ function showWinners() {
 function showReasons() {
   byId("reasons-section").hidden = !group().reasons.length;
   byId("reasons").replaceChildren(...group().reasons.map((reason) =>
-    make("div", { class: `reason ${reason.outcome}` },
+    make("div", { class: reason.outcome === "error" ? "reason of-error" : "reason" },
       make("p", {}, make("b", {}, `${reason.trials} ${reason.outcome}: `), reason.text),
       make("div", { class: "pairs" }, reason.pairs.map(([a, b, count]) => make("button", {
         type: "button", onclick: () => { choose(a, b); byId("matrix-section").scrollIntoView(); },

@@ -88,9 +88,18 @@ def test_sudo_installs_exactly_what_is_missing_and_says_so_before(machine):
 
 
 def test_building_needs_no_test_packages(machine):
-    machine.missing = ["clang", "libcmocka-dev", "gcc-mingw-w64-x86-64"]
+    machine.missing = ["clang", "libcmocka-dev", "gcc-mingw-w64-x86-64", "python3-scipy"]
     run, calls = machine.setup("build")
     assert (run.returncode, calls) == (0, [])
+
+
+def test_reports_need_a_statistics_library_and_no_tests(machine):
+    machine.missing = ["clang", "libcmocka-dev", "python3-scipy"]
+    machine.records("sudo")
+    run, calls = machine.setup("report")
+    assert run.returncode == 0
+    assert [call.split()[-1] for call in calls] == ["python3-scipy"]
+    assert "installing packages: python3-scipy" in run.stdout
 
 
 def test_old_package_lists_are_fetched_once(machine):
@@ -142,4 +151,4 @@ def test_a_server_that_lacks_a_library_is_refused(machine):
 
 def test_usage(machine):
     run, calls = machine.setup("everything")
-    assert (run.returncode, run.stderr, calls) == (1, "ci/setup: usage: ci/setup [build]\n", [])
+    assert (run.returncode, run.stderr, calls) == (1, "ci/setup: usage: ci/setup [build|report]\n", [])

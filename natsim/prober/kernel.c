@@ -19,6 +19,8 @@
 #include <nftables/libnftables.h>
 
 static void take_set(sim_lifetimes *out, unsigned seconds) {
+  if (!seconds)
+    return; /* it never ends: a table of constants */
   if (!out->shortest_set_s || seconds < out->shortest_set_s)
     out->shortest_set_s = seconds;
   if (seconds > out->longest_set_s)
@@ -72,9 +74,8 @@ static void read_flow(const uint8_t *at, size_t len, int protocol, sim_lifetimes
   if (!value || size < sizeof left_s)
     return;
   memcpy(&left_s, value, sizeof left_s);
-  unsigned seconds = ntohl(left_s) + 1; /* the second that has begun is cut off */
-  if (seconds > out->flow_s)
-    out->flow_s = seconds;
+  if (ntohl(left_s) > out->flow_s)
+    out->flow_s = ntohl(left_s);
 }
 
 static int read_dump(int fd, int protocol, sim_lifetimes *out) {
@@ -114,20 +115,42 @@ static int ask_conntrack(int fd, int family, int protocol, sim_lifetimes *out) {
 
 /* ---- nftables sets --------------------------------------------------------------------------- */
 
-/* Elements stand somewhere in the listing as {"elem":{"val":{"concat":["udp",...]},"timeout":S}}.
- */
-static void read_elements(const json_t *json, const char *protocol, sim_lifetimes *out) {
-  const json_t *elem = json_object_get(json, "elem");
-  const json_t *timeout = json_object_get(elem, "timeout");
-  const json_t *concat = json_object_get(json_object_get(elem, "val"), "concat");
-  const char *first = json_string_value(json_array_get(concat, 0));
-  if (timeout && first && !strcmp(first, protocol))
-    take_set(out, (unsigned)json_integer_value(timeout));
+static bool has_address(const json_t *concat) {
   size_t i;
-  const char *key;
-  json_t *value;
-  json_array_foreach(json, i, value) read_elements(value, protocol, out);
-  json_object_foreach((json_t *)json, key, value) read_elements(value, protocol, out);
+  json_t *part;
+  json_array_foreach(concat, i, part) {
+    const char *text = json_string_value(part);
+    if (text && strpbrk(text, ".:"))
+      return true;
+  }
+  return false;
+}
+
+/* An element is {"elem":{"val":{"concat":["udp",...]},"timeout":S}}, in a map the first of a pair;
+ * without `timeout` it has the set's. Ports alone, without anybody's address, are no mapping. */
+static void read_element(const json_t *json, unsigned usual_s, const char *protocol,
+                         sim_lifetimes *out) {
+  const json_t *value = json_object_get(json_array_get(json, 1), "concat");
+  const json_t *elem =
+      json_object_get(json_is_array(json) ? json_array_get(json, 0) : json, "elem");
+  const json_t *key = json_object_get(json_object_get(elem, "val"), "concat");
+  const json_t *timeout = json_object_get(elem, "timeout");
+  const char *first = json_string_value(json_array_get(key, 0));
+  if (first && !strcmp(first, protocol) && (has_address(key) || has_address(value)))
+    take_set(out, timeout ? (unsigned)json_integer_value(timeout) : usual_s);
+}
+
+/* {"nftables":[{"map":{"timeout":S,"elem":[...]}},...]}, or `set` in place of `map`. */
+static void read_sets(const json_t *listing, const char *protocol, sim_lifetimes *out) {
+  size_t i, e;
+  json_t *item, *element;
+  json_array_foreach(json_object_get(listing, "nftables"), i, item) {
+    const json_t *set = json_object_get(item, "map");
+    set = set ? set : json_object_get(item, "set");
+    unsigned usual_s = (unsigned)json_integer_value(json_object_get(set, "timeout"));
+    json_array_foreach(json_object_get(set, "elem"), e, element)
+        read_element(element, usual_s, protocol, out);
+  }
 }
 
 static int ask_nftables(const char *command, const char *protocol, sim_lifetimes *out) {
@@ -140,7 +163,7 @@ static int ask_nftables(const char *command, const char *protocol, sim_lifetimes
   int status = nft_run_cmd_from_buffer(context, command) ? -EBADMSG : 0;
   json_t *listing = status ? NULL : json_loads(nft_ctx_get_output_buffer(context), 0, NULL);
   if (listing)
-    read_elements(listing, protocol, out);
+    read_sets(listing, protocol, out);
   json_decref(listing);
   nft_ctx_free(context);
   return status;

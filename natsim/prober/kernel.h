@@ -7,8 +7,9 @@
 
 /* In seconds; 0 when there is nothing. */
 typedef struct sim_lifetimes {
-  unsigned flow_s; /* the longest that the connection tracker has: of the flow
-                      that was used last */
+  /* The longest that the connection tracker has: of the flow that was used last. The second that
+   * has begun is cut off. */
+  unsigned flow_s;
   unsigned shortest_set_s, longest_set_s; /* of the elements of nftables sets */
 } sim_lifetimes;
 

@@ -129,6 +129,8 @@ static void take_line(run *r, const char *line) {
     r->results[i] = json_incref(rows);
   else if (!r->status)
     r->status = complain(SIM_EXIT_NO_LAB, lab ? lab : "a job said what makes no sense");
+  if (r->status)
+    atomic_store(r->next, r->count); /* the other jobs end with the NAT they are at */
   json_decref(message);
   tell_what_is_there(r);
 }

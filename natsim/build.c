@@ -222,11 +222,12 @@ static int tell_server(const sim_built *built, const sim_backbone *b, ns_error *
 int sim_router_load(sim_built *built, int node, const sim_gate *gate, ns_error *error) {
   const sim_node *router = &built->topology.nodes[node];
   const ns_host *host = &built->hosts[node];
-  int status = sim_firewall_load(host, gate->filters, built->loaded[node], error);
+  bool replace = built->loaded[node];
+  int status = sim_firewall_load(host, gate->filters, replace, error);
   built->loaded[node] = true;
   if (!status && gate->translated)
     status = sim_rules_load(host, &gate->nat, router->links[0].ip4,
-                            sim_derive(built->seed, router->name), error);
+                            sim_derive(built->seed, router->name), replace, error);
   return status;
 }
 

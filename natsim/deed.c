@@ -85,7 +85,7 @@ char *sim_deed_forget_text(const char *rules) {
 
 static int forget_mappings(const place_of_deed *p, ns_error *error) {
   const sim_built *built = &p->world->built;
-  char *rules = sim_rules_text(&p->router->gate.nat, p->router->links[0].ip4, built->seed);
+  char *rules = sim_rules_text(&p->router->gate.nat, p->router->links[0].ip4, built->seed, false);
   char *text = rules ? sim_deed_forget_text(rules) : NULL;
   int status = text ? ns_nft(p->host, text, error) : sim_fail(error, -ENOMEM, "out of memory");
   free(text);

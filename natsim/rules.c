@@ -244,7 +244,7 @@ static void write_input(const writer *w) {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
-char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed) {
+char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed, bool replace) {
   char *text = NULL;
   size_t len = 0;
   FILE *out = open_memstream(&text, &len);
@@ -252,10 +252,12 @@ char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed) {
     return NULL;
   sim_draw draw = sim_draw_of(nat, seed);
   writer w = {out, nat, wan_ip, &draw};
-  /* Declared and deleted, so that it may be there or not; all in one transaction. */
-  fputs("table ip " SIM_NFT_TABLE "\ndelete table ip " SIM_NFT_TABLE "\ntable ip " SIM_NFT_TABLE
-        " {\n",
-        out);
+  /* Declared and deleted, so that it may be there or not; all in one transaction. A first load does
+   * without: after a transaction that takes something away, closing its socket waits until the
+   * kernel has let go of it, 10 ms and more. */
+  if (replace)
+    fputs("table ip " SIM_NFT_TABLE "\ndelete table ip " SIM_NFT_TABLE "\n", out);
+  fputs("table ip " SIM_NFT_TABLE " {\n", out);
   write_sets(&w);
   fputs("  chain " SIM_NFT_ALLOCATE " {\n  }\n", out);
   if (is_strict(nat))
@@ -290,8 +292,8 @@ static int set_lifetimes(const ns_host *router, const sim_nat *nat, ns_error *er
 }
 
 int sim_rules_load(const ns_host *router, const sim_nat *nat, const char *wan_ip, uint64_t seed,
-                   ns_error *error) {
-  char *text = sim_rules_text(nat, wan_ip, seed);
+                   bool replace, ns_error *error) {
+  char *text = sim_rules_text(nat, wan_ip, seed, replace);
   if (!text)
     return sim_fail(error, -ENOMEM, "out of memory");
   int status = ns_nft(router, text, error);

@@ -36,8 +36,9 @@ enum { SIM_SEQUENCE_DRAWS = 64 };
 enum { SIM_STEPS_MAX = 2048 };
 
 /* The nftables text of a NAT whose external address is `wan_ip` (dotted). `seed` decides where a
- * sequence starts. Allocated; NULL when out of memory. */
-char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed);
+ * sequence starts; `replace` takes away what the router had, in the same transaction. Allocated;
+ * NULL when out of memory. */
+char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed, bool replace);
 
 /* How ports are drawn, for the computed rules. */
 typedef struct sim_draw {
@@ -49,10 +50,10 @@ typedef struct sim_draw {
 } sim_draw;
 sim_draw sim_draw_of(const sim_nat *nat, uint64_t seed);
 
-/* Loads the text and the computed rules into the router, in place of those it has. 0, or a negative
- * errno with the line. */
+/* Loads the text and the computed rules into the router; with `replace` in place of those it may
+ * have, which takes longer. 0, or a negative errno with the line. */
 int sim_rules_load(const ns_host *router, const sim_nat *nat, const char *wan_ip, uint64_t seed,
-                   ns_error *error);
+                   bool replace, ns_error *error);
 
 /* Appends the computed rules to the chain `allocate`, whose table is loaded already. 0, or a
  * negative errno with the line. */

@@ -62,7 +62,7 @@ typedef struct ns_host {
  * addresses are usable soon and packet counts mean something); who wants link-local addresses
  * sets ipv6/conf/default/addr_gen_mode to 0 before adding links. */
 int ns_host_open(ns_host *host, const char *name, ns_error *error);
-/* Frees it: when its last process has ended and its last socket is closed (a switch port is one)
+/* Frees it: when its last process has ended and its last socket is closed (a switch has one)
  * the kernel removes all that is in it, soon after. Safe on a zeroed host, and leaves one. */
 void ns_host_close(ns_host *host);
 /* Moves the calling thread, and no other, into the host: sockets it opens there stay there for
@@ -157,7 +157,7 @@ void ns_add_netem(ns_batch *batch, int index, const ns_impairment *what, uint64_
 int ns_netem(const ns_host *host, int index, const ns_impairment *what, uint64_t seed,
              ns_error *error);
 
-/* An Ethernet switch in a thread of its own: one AF_PACKET socket per port, learning, a timer heap.
+/* An Ethernet switch in a thread of its own: veth interfaces as ports, learning, a timer heap.
  * Broadcast, multicast and unknown destinations are flooded. What waits is bounded by packets and
  * by bytes; beyond that the newest is dropped and counted. All calls may come from any thread, but
  * a fork has no switch: open it in the process that uses it. */
@@ -178,7 +178,7 @@ typedef struct ns_switch_counters {
 /* Starts a switch whose ports are interfaces of `host`, which must stay open as long as ports are
  * added. `seed` decides losses and jitter. */
 int ns_switch_open(ns_switch **out, const ns_host *host, uint64_t seed, ns_error *error);
-/* Adds the interface with this index; returns the port number (>= 0; the lowest free one) or a
+/* Adds the veth interface with this index; returns the port number (>= 0; the lowest free one) or a
  * negative errno (-ENOSPC: all NS_SWITCH_PORTS are taken). Ports may be added and removed while it
  * runs. A new port has no impairment to and from any other. */
 int ns_switch_add_port(ns_switch *sw, int ifindex, ns_error *error);

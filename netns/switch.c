@@ -1,7 +1,10 @@
 /*
- * The switch's thread: packets come in by AF_PACKET sockets, wait in the heap until they are due
- * and leave by another socket. Frames carry a virtio header (PACKET_VNET_HDR), so that the kernel's
- * unfinished checksums and uncut segments pass through unharmed.
+ * The switch's thread: packets come in by an AF_PACKET socket, wait in the heap until they are due
+ * and leave by the same socket. Frames carry a virtio header (PACKET_VNET_HDR), so that the
+ * kernel's unfinished checksums and uncut segments pass through unharmed.
+ *
+ * One socket serves all ports, told apart by the interface: closing a packet socket waits until no
+ * processor looks at it any more, 10 ms and more, and ports come and go with every lab.
  */
 #include "netns/heap.h"
 #include "netns/impair.h"
@@ -13,12 +16,14 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
+#include <net/if.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -29,13 +34,12 @@ enum {
   VNET_BYTES = sizeof(struct virtio_net_hdr),
   FRAME_BYTES = VNET_BYTES + ETH_HLEN + 4 + 65536, /* with a VLAN tag, cut by no card */
   SOCKET_BYTES = 4 * 1024 * 1024,
-  /* Packets taken from one port before the others and the timer get their turn. */
-  PACKETS_PER_TURN = 64,
-  /* What the thread is woken for, beside the ports. */
-  TIMER = NS_SWITCH_PORTS,
-  STOP,
-  SOURCES
+  /* Packets taken in before the timer gets its turn. */
+  PACKETS_PER_TURN = 64
 };
+
+/* What the thread is woken for. */
+enum { PACKETS, TIMER, STOP, SOURCES };
 
 /* A packet leaves this much before it is due: that is what waking up and sending take. */
 static const uint64_t EARLY_NS = 30000;
@@ -49,14 +53,14 @@ typedef struct packet {
 } packet;
 
 typedef struct port {
-  int fd;        /* -1: free */
+  int ifindex;   /* 0: free */
   uint32_t life; /* grows when it is removed: what waited for it is then void */
 } port;
 
 struct ns_switch {
   const ns_host *host;
   pthread_t thread;
-  int epoll_fd, timer_fd, stop_fd;
+  int packet_fd, epoll_fd, timer_fd, stop_fd;
   pthread_mutex_t lock; /* guards all that follows */
   uint64_t seed;
   port ports[NS_SWITCH_PORTS];
@@ -105,7 +109,7 @@ static void forward(ns_switch *sw, int from, packet *arrived, uint64_t now_ns) {
   ns_macs_learn(&sw->macs, destination + ETH_ALEN, from);
   int known = ns_macs_find(&sw->macs, destination);
   for (int to = 0; to < NS_SWITCH_PORTS; to++)
-    if (to != from && sw->ports[to].fd >= 0 && (known < 0 || known == to))
+    if (to != from && sw->ports[to].ifindex && (known < 0 || known == to))
       pass(sw, from, to, arrived, now_ns);
 }
 
@@ -125,18 +129,34 @@ static uint64_t waited_ns(struct msghdr *message) {
   return 0;
 }
 
-/* Takes one packet from a port; false when there is none. */
-static bool take_in(ns_switch *sw, int from) {
+/* The port that is this interface, or -1. */
+static int port_of(const ns_switch *sw, int ifindex) {
+  for (int i = 0; i < NS_SWITCH_PORTS; i++)
+    if (sw->ports[i].ifindex == ifindex)
+      return i;
+  return -1;
+}
+
+/* Takes one packet; false when there is none. */
+static bool take_in(ns_switch *sw) {
   union {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(sizeof(struct timespec))];
   } control;
   struct iovec part = {.iov_base = sw->frame, .iov_len = sizeof sw->frame};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-  ssize_t got = recvmsg(sw->ports[from].fd, &message, MSG_DONTWAIT);
+  struct sockaddr_ll source = {.sll_ifindex = 0};
+  struct msghdr message = {.msg_name = &source,
+                           .msg_namelen = sizeof source,
+                           .msg_iov = &part,
+                           .msg_iovlen = 1,
+                           .msg_control = &control,
+                           .msg_controllen = sizeof control};
+  ssize_t got = recvmsg(sw->packet_fd, &message, MSG_DONTWAIT);
   if (got < 0)
     return false;
+  int from = source.sll_ifindex ? port_of(sw, source.sll_ifindex) : -1;
+  if (from < 0) /* an interface that is no port, or no longer */
+    return true;
   sw->counters.received++;
   size_t len = (size_t)got;
   packet *arrived = NULL;
@@ -153,6 +173,13 @@ static bool take_in(ns_switch *sw, int from) {
   return true;
 }
 
+static bool send_by(const ns_switch *sw, int ifindex, const packet *leaving) {
+  struct sockaddr_ll to = {
+      .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = ifindex};
+  return sendto(sw->packet_fd, leaving->bytes, leaving->len, MSG_DONTWAIT,
+                (const struct sockaddr *)&to, sizeof to) >= 0;
+}
+
 static void send_due(ns_switch *sw) {
   const ns_waiting *first;
   while ((first = ns_heap_first(&sw->waiting)) && first->due_ns <= ns_now_ns() + EARLY_NS) {
@@ -160,11 +187,11 @@ static void send_due(ns_switch *sw) {
     packet *leaving = due.packet;
     const port *by = &sw->ports[due.port];
     sw->waiting_bytes -= leaving->len;
-    if (by->fd >= 0 && by->life == due.life) {
-      if (send(by->fd, leaving->bytes, leaving->len, MSG_DONTWAIT) < 0)
-        sw->counters.overflowed++;
-      else
+    if (by->ifindex && by->life == due.life) {
+      if (send_by(sw, by->ifindex, leaving))
         sw->counters.forwarded++;
+      else
+        sw->counters.overflowed++;
     }
     release(leaving);
   }
@@ -182,6 +209,53 @@ static void arm(ns_switch *sw) {
   sw->armed_ns = at_ns;
 }
 
+/* ---- the socket ------------------------------------------------------------------------------ */
+
+static int set_option(int fd, int level, int option, int value) {
+  return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/* The buffers shall hold a burst; an ordinary user gets what the host's limits allow. */
+static void enlarge_buffers(int fd) {
+  if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BYTES) < 0)
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BYTES);
+  if (set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES) < 0)
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BYTES);
+}
+
+/* A veth has no filter of addresses, so that nothing needs to be promiscuous. */
+static int listen_to_all(int fd) {
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+  int result = set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
+  if (result == 0)
+    result = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
+  if (result == 0)
+    result = set_option(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
+  if (result == 0)
+    result = set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
+  if (result == 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+    result = -errno;
+  return result;
+}
+
+/* Protocol 0 until it is bound: packets that came before the options are set would lack headers. */
+static int open_packets(const ns_host *host) {
+  int back, result = ns_visit(host, &back);
+  if (result < 0)
+    return result;
+  int fd = ns_fd_high(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  ns_visit_end(back);
+  if (fd < 0)
+    return fd;
+  enlarge_buffers(fd);
+  result = listen_to_all(fd);
+  if (result < 0) {
+    close(fd);
+    return result;
+  }
+  return fd;
+}
+
 /* ---- the thread ------------------------------------------------------------------------------ */
 
 /* Handles what epoll reported; false when the switch is to end. */
@@ -195,7 +269,7 @@ static bool handle(ns_switch *sw, uint32_t source) {
     return true;
   }
   for (int i = 0; i < PACKETS_PER_TURN; i++)
-    if (sw->ports[source].fd < 0 || !take_in(sw, (int)source))
+    if (!take_in(sw))
       break;
   return true;
 }
@@ -236,8 +310,7 @@ static void free_switch(ns_switch *sw) {
   while (sw->waiting.len)
     release(ns_heap_pop(&sw->waiting).packet);
   ns_heap_free(&sw->waiting);
-  for (int i = 0; i < NS_SWITCH_PORTS; i++)
-    ns_fd_close(&sw->ports[i].fd, -1);
+  ns_fd_close(&sw->packet_fd, -1);
   ns_fd_close(&sw->epoll_fd, -1);
   ns_fd_close(&sw->timer_fd, -1);
   ns_fd_close(&sw->stop_fd, -1);
@@ -246,11 +319,15 @@ static void free_switch(ns_switch *sw) {
 }
 
 static int start_switch(ns_switch *sw) {
-  int result = sw->epoll_fd = ns_fd_high(epoll_create1(EPOLL_CLOEXEC));
+  int result = sw->packet_fd = open_packets(sw->host);
+  if (result >= 0)
+    result = sw->epoll_fd = ns_fd_high(epoll_create1(EPOLL_CLOEXEC));
   if (result >= 0)
     result = sw->timer_fd = ns_fd_high(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
   if (result >= 0)
     result = sw->stop_fd = ns_fd_high(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (result >= 0)
+    result = watch(sw, sw->packet_fd, PACKETS);
   if (result >= 0)
     result = watch(sw, sw->timer_fd, TIMER);
   if (result >= 0)
@@ -266,9 +343,7 @@ int ns_switch_open(ns_switch **out, const ns_host *host, uint64_t seed, ns_error
   if (!sw)
     return ns_fail(error, ENOMEM, "%s: no memory for a switch", host->name);
   sw->host = host;
-  sw->epoll_fd = sw->timer_fd = sw->stop_fd = -1;
-  for (int i = 0; i < NS_SWITCH_PORTS; i++)
-    sw->ports[i].fd = -1;
+  sw->packet_fd = sw->epoll_fd = sw->timer_fd = sw->stop_fd = -1;
   pthread_mutex_init(&sw->lock, NULL);
   ns_switch_seed(sw, seed);
   int result = start_switch(sw);
@@ -290,54 +365,6 @@ void ns_switch_close(ns_switch *sw) {
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-static int set_option(int fd, int level, int option, int value) {
-  return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
-}
-
-/* The buffers shall hold a burst; an ordinary user gets what the host's limits allow. */
-static void enlarge_buffers(int fd) {
-  if (set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BYTES) < 0)
-    set_option(fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BYTES);
-  if (set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BYTES) < 0)
-    set_option(fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BYTES);
-}
-
-static int bind_to(int fd, int ifindex) {
-  struct sockaddr_ll address = {
-      .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = ifindex};
-  struct packet_mreq all = {.mr_ifindex = ifindex, .mr_type = PACKET_MR_PROMISC};
-  int result = set_option(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
-  if (result == 0)
-    result = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1);
-  if (result == 0)
-    result = set_option(fd, SOL_PACKET, PACKET_QDISC_BYPASS, 1);
-  if (result == 0)
-    result = set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
-  if (result == 0 && setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &all, sizeof all) < 0)
-    result = -errno;
-  if (result == 0 && bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
-    result = -errno;
-  return result;
-}
-
-/* Protocol 0 until it is bound: else packets of every interface would come in at first. */
-static int open_port(const ns_host *host, int ifindex) {
-  int back, result = ns_visit(host, &back);
-  if (result < 0)
-    return result;
-  int fd = ns_fd_high(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  ns_visit_end(back);
-  if (fd < 0)
-    return fd;
-  enlarge_buffers(fd);
-  result = bind_to(fd, ifindex);
-  if (result < 0) {
-    close(fd);
-    return result;
-  }
-  return fd;
-}
-
 /* Both directions between the port and every other start without impairment. */
 static void reset_directions(ns_switch *sw, int at) {
   for (int other = 0; other < NS_SWITCH_PORTS; other++) {
@@ -348,32 +375,28 @@ static void reset_directions(ns_switch *sw, int at) {
   }
 }
 
-static int insert_port(ns_switch *sw, int fd) {
-  int at = 0, result;
-  while (at < NS_SWITCH_PORTS && sw->ports[at].fd >= 0)
+static int insert_port(ns_switch *sw, int ifindex) {
+  int at = 0;
+  while (at < NS_SWITCH_PORTS && sw->ports[at].ifindex)
     at++;
   if (at == NS_SWITCH_PORTS)
     return -ENOSPC;
-  result = watch(sw, fd, (uint32_t)at);
-  if (result < 0)
-    return result;
-  sw->ports[at].fd = fd;
+  sw->ports[at].ifindex = ifindex;
   reset_directions(sw, at);
   return at;
 }
 
 int ns_switch_add_port(ns_switch *sw, int ifindex, ns_error *error) {
-  int fd = open_port(sw->host, ifindex), result = fd;
-  if (fd >= 0) {
+  struct ifreq known = {.ifr_ifindex = ifindex};
+  int result = ioctl(sw->packet_fd, SIOCGIFNAME, &known) < 0 ? -errno : 0;
+  if (result == 0) {
     pthread_mutex_lock(&sw->lock);
-    result = insert_port(sw, fd);
+    result = insert_port(sw, ifindex);
     pthread_mutex_unlock(&sw->lock);
   }
-  if (result < 0) {
-    ns_fd_close(&fd, -1);
+  if (result < 0)
     return ns_fail(error, -result, "%s: interface %d cannot become a port: %s", sw->host->name,
                    ifindex, strerror(-result));
-  }
   return result;
 }
 
@@ -386,10 +409,7 @@ void ns_switch_remove_port(ns_switch *sw, int number) {
     return;
   pthread_mutex_lock(&sw->lock);
   port *removed = &sw->ports[number];
-  /* Closing is not enough: a program being started may hold a copy for a moment. */
-  if (removed->fd >= 0)
-    epoll_ctl(sw->epoll_fd, EPOLL_CTL_DEL, removed->fd, NULL);
-  ns_fd_close(&removed->fd, -1);
+  removed->ifindex = 0;
   removed->life++;
   ns_macs_forget(&sw->macs, number);
   pthread_mutex_unlock(&sw->lock);

@@ -13,7 +13,7 @@
 static char *text_of(const char *axes) {
   sim_nat nat = sim_nat_default();
   assert_int_equal(sim_nat_set(&nat, axes, NULL), 0);
-  char *text = sim_rules_text(&nat, "203.0.113.101", 7);
+  char *text = sim_rules_text(&nat, "203.0.113.101", 7, true);
   assert_non_null(text);
   return text;
 }

@@ -39,6 +39,7 @@ class Machine:
         # On the PATH, so that they need not be fetched.
         self.program("mosquitto", "")
         self.program("turnserver", "")
+        self.program("miniupnpd", "")
 
     def program(self, name, script):
         path = self.bin / name

@@ -62,7 +62,7 @@ static void read_flow(const uint8_t *at, size_t len, int protocol, sim_lifetimes
   static const int protocol_path[] = {CTA_TUPLE_ORIG, CTA_TUPLE_PROTO, CTA_PROTO_NUM, 0};
   static const int timeout_path[] = {CTA_TIMEOUT, 0};
   static const int state_path[] = {CTA_PROTOINFO, CTA_PROTOINFO_TCP, CTA_PROTOINFO_TCP_STATE, 0};
-  size_t size;
+  size_t size = 0;
   const uint8_t *value = find_path(at, len, protocol_path, &size);
   if (!value || !size || *value != protocol)
     return;

@@ -153,16 +153,16 @@ static void add_translate_if_free(builder *b, const char *wan_ip) {
 
 /* ---- the batch ------------------------------------------------------------------------------- */
 
-/* Ten rules of some 600 bytes each at most. */
+/* A dozen rules of some 600 bytes each at most. */
 typedef struct batch {
   char bytes[16384];
   size_t len;
   uint32_t rules; /* each is acknowledged */
 } batch;
 
-static void put_rule(batch *out, const builder *b) {
+static void put_rule(batch *out, const builder *b, const char *chain) {
   nftnl_rule_set_str(b->rule, NFTNL_RULE_TABLE, SIM_NFT_TABLE);
-  nftnl_rule_set_str(b->rule, NFTNL_RULE_CHAIN, SIM_NFT_ALLOCATE);
+  nftnl_rule_set_str(b->rule, NFTNL_RULE_CHAIN, chain);
   nftnl_rule_set_u32(b->rule, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
   struct nlmsghdr *header =
       nftnl_nlmsg_build_hdr(out->bytes + out->len, NFT_MSG_NEWRULE, NFPROTO_IPV4,
@@ -171,19 +171,26 @@ static void put_rule(batch *out, const builder *b) {
   out->len += header->nlmsg_len;
 }
 
-static int put_draw(batch *out, const sim_nat *nat, const char *wan_ip, const sim_draw *draw,
-                    uint8_t protocol, uint32_t seed) {
+/* What the rules of one load have in common. */
+typedef struct load {
+  const sim_nat *nat;
+  const char *wan_ip;
+  batch out;
+} load;
+
+static int put_draw(load *l, const char *chain, const sim_draw *draw, uint8_t protocol,
+                    uint32_t seed) {
   builder b = {.rule = nftnl_rule_alloc()};
   add_protocol(&b, protocol);
   if (draw->sequential)
     add_counter(&b, draw);
   else
-    add_hash(&b, nat, draw, seed);
+    add_hash(&b, l->nat, draw, seed);
   add_to_port(&b, draw);
-  add_translate_if_free(&b, wan_ip);
+  add_translate_if_free(&b, l->wan_ip);
   int status = !b.rule || b.failed ? -ENOMEM : 0;
   if (!status)
-    put_rule(out, &b);
+    put_rule(&l->out, &b, chain);
   if (b.rule)
     nftnl_rule_free(b.rule);
   return status;
@@ -234,15 +241,21 @@ static int commit(const ns_host *router, const batch *out) {
 int sim_draw_load(const ns_host *router, const sim_nat *nat, const char *wan_ip,
                   const sim_draw *draw, ns_error *error) {
   static const uint8_t protocols[] = {IPPROTO_UDP, IPPROTO_TCP};
-  batch out = {.len = 0};
-  out.len += nftnl_batch_begin(out.bytes, 0)->nlmsg_len;
+  sim_draw walk = {.sequential = true,
+                   .first = nat->port_low,
+                   .count = (uint32_t)(nat->port_high - nat->port_low) + 1};
+  load l = {.nat = nat, .wan_ip = wan_ip};
+  l.out.len = nftnl_batch_begin(l.out.bytes, 0)->nlmsg_len;
   int status = 0;
-  for (size_t p = 0; !status && p < sizeof protocols; p++)
+  for (size_t p = 0; !status && p < sizeof protocols; p++) {
     for (int i = 0; !status && i < (draw->sequential ? 1 : SIM_RANDOM_DRAWS); i++)
-      status = put_draw(&out, nat, wan_ip, draw, protocols[p], draw->seeds[i]);
-  out.len += nftnl_batch_end(out.bytes + out.len, out.rules + 1)->nlmsg_len;
+      status = put_draw(&l, SIM_NFT_ALLOCATE, draw, protocols[p], draw->seeds[i]);
+    if (!status)
+      status = put_draw(&l, SIM_NFT_WALK, &walk, protocols[p], 0);
+  }
+  l.out.len += nftnl_batch_end(l.out.bytes + l.out.len, l.out.rules + 1)->nlmsg_len;
   if (!status)
-    status = commit(router, &out);
+    status = commit(router, &l.out);
   if (status)
     return sim_fail(error, status, "%s: port allocation rules: %s", router->name,
                     strerror(-status));

@@ -41,7 +41,7 @@ sim_draw sim_draw_of(const sim_nat *nat, uint64_t seed) {
   if (draw.sequential) {
     uint32_t start = ports < LARGE_RANGE ? 0 : (uint32_t)(sim_derive(seed, "start") % (ports / 2));
     draw.first = (uint16_t)(nat->port_low + start);
-    draw.count = (ports - start) / nat->step;
+    draw.count = (ports - start + nat->step - 1) / nat->step;
     draw.steps = nat->step > 1;
     if (draw.steps && draw.count > SIM_STEPS_MAX)
       draw.count = SIM_STEPS_MAX;
@@ -110,11 +110,27 @@ static void write_translation(const writer *w) {
             "    meta l4proto { tcp, udp } th sport %u-%u meta l4proto . th sport != @" SIM_NFT_USED
             " snat to %s\n",
             nat->port_low, nat->port_high, w->wan_ip);
-  /* Every jump draws the sequence's next port. */
-  for (int i = 0; i < (nat->alloc == SIM_SEQUENTIAL ? SIM_SEQUENCE_DRAWS : 1); i++)
-    fputs("    jump " SIM_NFT_ALLOCATE "\n", w->out);
-  fprintf(w->out, "    meta l4proto { tcp, udp } snat to %s:%u-%u fully-random\n  }\n", w->wan_ip,
-          nat->port_low, nat->port_high);
+  /* With no port left there is no new flow: none is given out twice. */
+  fprintf(w->out,
+          "    jump %s\n"
+          "    jump " SIM_NFT_WALK "_64\n"
+          "    meta l4proto { tcp, udp } drop\n  }\n",
+          nat->alloc == SIM_SEQUENTIAL ? SIM_NFT_ALLOCATE "_64" : SIM_NFT_ALLOCATE);
+}
+
+/* The empty chain that a draw is loaded into; for a sequence also one that draws up to 64 times:
+ * every jump counts on. */
+static void write_draws(const writer *w, const char *chain, bool sequence) {
+  fprintf(w->out, "  chain %s {\n  }\n", chain);
+  if (!sequence)
+    return;
+  fprintf(w->out, "  chain %s_8 {\n", chain);
+  for (int i = 0; i < 8; i++)
+    fprintf(w->out, "    jump %s\n", chain);
+  fprintf(w->out, "  }\n  chain %s_64 {\n", chain);
+  for (int i = 0; i < 8; i++)
+    fprintf(w->out, "    jump %s_8\n", chain);
+  fputs("  }\n", w->out);
 }
 
 /* A strict NAT keeps what begins outside in a zone of its own of the connection tracker. The inside
@@ -259,7 +275,8 @@ char *sim_rules_text(const sim_nat *nat, const char *wan_ip, uint64_t seed, bool
     fputs("table ip " SIM_NFT_TABLE "\ndelete table ip " SIM_NFT_TABLE "\n", out);
   fputs("table ip " SIM_NFT_TABLE " {\n", out);
   write_sets(&w);
-  fputs("  chain " SIM_NFT_ALLOCATE " {\n  }\n", out);
+  write_draws(&w, SIM_NFT_ALLOCATE, draw.sequential);
+  write_draws(&w, SIM_NFT_WALK, true);
   if (is_strict(nat))
     write_zones(&w);
   write_translation(&w);

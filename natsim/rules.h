@@ -3,8 +3,8 @@
  *
  * The text form of nftables cannot hand a computed port to `snat` (numgen and jhash yield numbers
  * in host byte order, which nft 1.0 does not turn around), and a map of all 64512 ports costs 0.2 s
- * and 50 MB a NAT. So the text leaves one chain, `allocate`, empty, and sim_rules_load fills it
- * with rules made of kernel expressions.
+ * and 50 MB a NAT. So the text leaves two chains, `allocate` and `walk`, empty, and sim_rules_load
+ * fills them with rules made of kernel expressions.
  */
 #ifndef NATSIM_RULES_H
 #define NATSIM_RULES_H
@@ -20,17 +20,15 @@
 /* Names that the text and the computed rules share. */
 #define SIM_NFT_TABLE    "nat"
 #define SIM_NFT_ALLOCATE "allocate"
+#define SIM_NFT_WALK     "walk"
 #define SIM_NFT_USED     "used"
 #define SIM_NFT_STEPS    "steps"
 
 /* Entries of each mapping set. nft sizes a set once: a full one degrades silently, and probing with
  * hundreds of sockets fills thousands; 65535 entries cost 18 MB a NAT. */
 enum { SIM_SET_SIZE = 16384 };
-/* Seeded draws before a flow whose every draw is taken gets a port from the kernel's own random. */
+/* Seeded draws before a flow whose every draw is taken gets the next free port of a walk. */
 enum { SIM_RANDOM_DRAWS = 4 };
-/* Ports in use that a sequential NAT passes over before it takes one from the kernel's own random.
- */
-enum { SIM_SEQUENCE_DRAWS = 64 };
 /* Sequential NATs with a step over 1 start again after this many ports: their ports stand in a map.
  */
 enum { SIM_STEPS_MAX = 2048 };
@@ -55,8 +53,9 @@ sim_draw sim_draw_of(const sim_nat *nat, uint64_t seed);
 int sim_rules_load(const ns_host *router, const sim_nat *nat, const char *wan_ip, uint64_t seed,
                    bool replace, ns_error *error);
 
-/* Appends the computed rules to the chain `allocate`, whose table is loaded already. 0, or a
- * negative errno with the line. */
+/* Fills the chain `allocate` with `draw`, and `walk` with one port of the range after the other,
+ * for flows that find all that was drawn in use. The table is loaded already. 0, or a negative
+ * errno with the line. */
 int sim_draw_load(const ns_host *router, const sim_nat *nat, const char *wan_ip,
                   const sim_draw *draw, ns_error *error);
 

@@ -2,6 +2,7 @@
  * The NATs in the kernel do what their axes say: each test loads one, and looks at it from plain
  * sockets on both of its sides. The links have no delay here.
  */
+#include "natsim/rules.h"
 #include "natsim/world.h"
 
 #include "tests/nat/sockets.h"
@@ -237,6 +238,152 @@ static void sequential_ports_follow_each_other(void **state) {
   check_sequence("map=apd,alloc=sequential:3", 3);
 }
 
+/* Down to the last port of a range none is given out twice, and then there is no more. */
+static void a_range_is_used_up(void **state) {
+  (void)state;
+  static const char *const nats[] = {
+      "map=ei,alloc=random,range=40000-40003", "map=ei,alloc=preserving,range=40000-40003",
+      "map=ei,alloc=sequential,range=40000-40003", "map=ei,alloc=sequential:3,range=40000-40003"};
+  enum { PORTS = 4 };
+  for (size_t n = 0; n < 4; n++) {
+    bench b;
+    build(&b, nats[n], 5);
+    unsigned taken = 0;
+    int fds[PORTS + 1];
+    for (unsigned i = 0; i <= PORTS; i++)
+      fds[i] = inside(&b, i % 2 ? HOST_2 : HOST_1, 4000 + i / 2);
+    for (unsigned i = 0; i < PORTS; i++)
+      taken |= 1U << (mapped(&b, fds[i], 0, 0) - 40000);
+    assert_int_equal(taken, 0xf);
+    send_udp(fds[PORTS], SIM_SERVER_1, PORT_1, "one too many");
+    assert_false(arrives(b.server[0][0], "one too many", false));
+    for (unsigned i = 0; i <= PORTS; i++)
+      close(fds[i]);
+    tear_down(&b);
+  }
+}
+
+static void a_sequence_goes_round(void **state) {
+  (void)state;
+  bench b;
+  build(&b, "map=apd,alloc=sequential:3,range=40000-40007,udp-lifetime=1", 5);
+  static const unsigned expected[] = {40000, 40003, 40006};
+  int fds[4];
+  for (unsigned i = 0; i < 3; i++) {
+    fds[i] = inside(&b, HOST_1, 4000 + i);
+    assert_int_equal(mapped(&b, fds[i], 0, 0), expected[i]);
+  }
+  /* 40000 is in use: the ports between follow. */
+  fds[3] = inside(&b, HOST_1, 4003);
+  unsigned next = mapped(&b, fds[3], 0, 0);
+  assert_true(next > 40000 && next < 40008 && next != 40003 && next != 40006);
+  for (unsigned i = 0; i < 4; i++)
+    close(fds[i]);
+  tear_down(&b);
+}
+
+/* Two inside hosts with the same port: another is given, and both flows go on, both ways. */
+static void check_clash(const char *nat) {
+  bench b;
+  build(&b, nat, 3);
+  int fds[2] = {inside(&b, HOST_1, 4000), inside(&b, HOST_2, 4000)};
+  unsigned ports[2] = {mapped(&b, fds[0], 0, 0), mapped(&b, fds[1], 0, 0)};
+  assert_int_not_equal(ports[0], ports[1]);
+  for (int i = 0; i < 2; i++) {
+    assert_int_equal(mapped(&b, fds[i], 0, 0), ports[i]);
+    send_udp(b.server[0][0], WAN, ports[i], i ? "to the second" : "to the first");
+    assert_true(arrives(fds[i], i ? "to the second" : "to the first", true));
+    close(fds[i]);
+  }
+  int one = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  int two = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_2, 4000);
+  int listener = listen_at(&b.world.server, SIM_SERVER_1, 6001);
+  source seen[2];
+  assert_int_equal(connect_tcp(one, SIM_SERVER_1, 6001, COMES_MS), 0);
+  int first = accept_one(listener, &seen[0]);
+  assert_int_equal(connect_tcp(two, SIM_SERVER_1, 6001, COMES_MS), 0);
+  int second = accept_one(listener, &seen[1]);
+  assert_int_not_equal(seen[0].port, seen[1].port);
+  close(first);
+  close(second);
+  close(listener);
+  close(one);
+  close(two);
+  tear_down(&b);
+}
+
+static void inside_hosts_with_one_port_keep_apart(void **state) {
+  (void)state;
+  static const char *const allocs[] = {"preserving", "random", "sequential", "sequential:2"};
+  static const char *const maps[] = {"ei", "ad", "apd"};
+  for (size_t m = 0; m < 3; m++)
+    for (size_t i = 0; i < 4; i++) {
+      char nat[64];
+      snprintf(nat, sizeof nat, "map=%s,alloc=%s", maps[m], allocs[i]);
+      check_clash(nat);
+    }
+}
+
+/* ---- sessions begun outside ------------------------------------------------------------------ */
+
+/* A stranger writes to a mapping and is answered; `same`: by the mapping it wrote to. */
+static void check_reuse(const char *nat, int ip, int port, bool same) {
+  bench b;
+  build(&b, nat, 1);
+  int fd = inside(&b, HOST_1, 4000), stranger = b.server[ip][port];
+  unsigned outside = mapped(&b, fd, 0, 0);
+  send_udp(stranger, WAN, outside, "in");
+  assert_true(arrives(fd, "in", true));
+  send_udp(fd, server_ips[ip], server_ports[port], "answer");
+  source answer = hear(stranger, "answer", COMES_MS);
+  assert_int_not_equal(answer.port, 0);
+  assert_int_equal(answer.port == outside, same);
+  send_udp(stranger, WAN, answer.port, "to the answer's port");
+  assert_true(arrives(fd, "to the answer's port", true));
+  send_udp(stranger, WAN, outside, "to the first port");
+  assert_true(arrives(fd, "to the first port", true));
+  assert_int_equal(mapped(&b, fd, 0, 0), outside);
+  close(fd);
+  tear_down(&b);
+}
+
+static void answers_leave_as_it_says(void **state) {
+  (void)state;
+  static const char *const allocs[] = {"preserving", "random", "sequential"};
+  for (size_t i = 0; i < 3; i++) {
+    char nat[64];
+    snprintf(nat, sizeof nat, "map=apd,filter=ei,alloc=%s", allocs[i]);
+    check_reuse(nat, 1, 1, true);
+    snprintf(nat, sizeof nat, "map=apd,filter=ei,alloc=%s,reuse=off", allocs[i]);
+    check_reuse(nat, 1, 1, false);
+    check_reuse(nat, 0, 1, false);
+    snprintf(nat, sizeof nat, "map=ad,filter=ei,alloc=%s,reuse=off", allocs[i]);
+    check_reuse(nat, 1, 1, false);
+    snprintf(nat, sizeof nat, "map=apd,filter=ad,alloc=%s,reuse=off", allocs[i]);
+    check_reuse(nat, 0, 1, false);
+  }
+  check_reuse("map=apd,filter=ad", 0, 1, true);
+  /* One mapping for all of an address. */
+  check_reuse("map=ad,filter=ei,reuse=off", 0, 1, true);
+}
+
+/* The answer to a SYN can only come from the port it went to. */
+static void strict_nats_take_tcp_in(void **state) {
+  (void)state;
+  bench b;
+  build(&b, "map=apd,filter=ei,reuse=off", 1);
+  int fd = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
+  unsigned outside = mapped_tcp(&b, fd, 6001);
+  int listener = listen_at(&b.sites[SIM_A].host, HOST_1, 4000);
+  int stranger = socket_at(&b.world.server, SOCK_STREAM, SIM_SERVER_2, 6002);
+  assert_int_equal(connect_tcp(stranger, WAN, outside, COMES_MS), 0);
+  close(accept_one(listener, NULL));
+  close(stranger);
+  close(listener);
+  close(fd);
+  tear_down(&b);
+}
+
 /* ---- the other axes -------------------------------------------------------------------------- */
 
 /* `stranger`: whether the first packet of all gets in, whose sender was never written to. */
@@ -307,6 +454,76 @@ static void strays_are_answered_as_it_says(void **state) {
   assert_int_equal(stray_answer("strays=accept"), ECONNREFUSED);
 }
 
+/* The outside port of a flow that comes after a stray to its inside port. */
+static unsigned mapped_after_stray(const char *nat) {
+  bench b;
+  build(&b, nat, 1);
+  int before = inside(&b, HOST_1, 4001);
+  unsigned known = mapped(&b, before, 0, 0);
+  send_udp(b.server[0][0], WAN, 4000, "stray");
+  send_udp(b.server[0][0], WAN, known, "after the stray");
+  assert_true(arrives(before, "after the stray", true));
+  int fd = inside(&b, HOST_1, 4000);
+  unsigned port = mapped(&b, fd, 0, 0);
+  send_udp(b.server[0][0], WAN, port, "back");
+  assert_true(arrives(fd, "back", true));
+  close(fd);
+  close(before);
+  tear_down(&b);
+  return port;
+}
+
+static void a_stray_that_is_taken_takes_the_port(void **state) {
+  (void)state;
+  assert_int_not_equal(mapped_after_stray("map=ei,strays=accept"), 4000);
+  assert_int_not_equal(mapped_after_stray("map=apd,strays=accept"), 4000);
+  assert_int_equal(mapped_after_stray("map=ei,strays=drop"), 4000);
+  assert_int_equal(mapped_after_stray("map=apd,strays=reject"), 4000);
+}
+
+/* ---- models of devices ----------------------------------------------------------------------- */
+
+/* A router whose rules are the kernel's own, in place of ours. */
+static void build_plain(bench *b, const char *masquerade) {
+  build(b, "port-restricted", 1);
+  char rules[256];
+  snprintf(rules, sizeof rules,
+           "delete table ip nat\ntable ip plain { chain post { type nat hook postrouting priority "
+           "srcnat; oifname \"" SIM_WAN "\" %s; }; }\n",
+           masquerade);
+  ns_error error;
+  if (ns_nft(&b->sites[SIM_A].router, rules, &error))
+    fail_msg("%s", error.text);
+}
+
+/* What the profiles linux-masquerade and linux-masquerade-random claim of Linux. */
+static void linux_does_what_its_models_say(void **state) {
+  (void)state;
+  static const struct {
+    const char *masquerade;
+    bool keeps; /* one port for all, the inside one */
+  } cases[] = {{"masquerade", true}, {"masquerade fully-random", false}};
+  for (size_t i = 0; i < 2; i++) {
+    bench b;
+    build_plain(&b, cases[i].masquerade);
+    int fd = inside(&b, HOST_1, 4000);
+    unsigned ports[4];
+    for (int n = 0; n < 4; n++)
+      ports[n] = mapped(&b, fd, n / 2, n % 2);
+    for (int n = 1; n < 4; n++)
+      assert_int_equal(ports[n] == ports[0], cases[i].keeps);
+    assert_int_equal(ports[0] == 4000, cases[i].keeps);
+    int stranger = socket_at(&b.world.server, SOCK_DGRAM, SIM_SERVER_1, PORT_2 + 1);
+    send_udp(stranger, WAN, ports[0], "unasked");
+    assert_false(arrives(fd, "unasked", false));
+    send_udp(b.server[0][0], WAN, ports[0], "asked");
+    assert_true(arrives(fd, "asked", true));
+    close(stranger);
+    close(fd);
+    tear_down(&b);
+  }
+}
+
 static void mappings_end_with_their_lifetime(void **state) {
   (void)state;
   bench b;
@@ -353,6 +570,13 @@ static int behaviour_tests(void *arg) {
       cmocka_unit_test(random_ports_come_from_the_seed),
       cmocka_unit_test(clashing_draws_get_ports_of_their_own),
       cmocka_unit_test(sequential_ports_follow_each_other),
+      cmocka_unit_test(a_range_is_used_up),
+      cmocka_unit_test(a_sequence_goes_round),
+      cmocka_unit_test(inside_hosts_with_one_port_keep_apart),
+      cmocka_unit_test(answers_leave_as_it_says),
+      cmocka_unit_test(strict_nats_take_tcp_in),
+      cmocka_unit_test(a_stray_that_is_taken_takes_the_port),
+      cmocka_unit_test(linux_does_what_its_models_say),
       cmocka_unit_test(hairpin_goes_by_the_outside_address),
       cmocka_unit_test(filtered_packets_are_answered_as_it_says),
       cmocka_unit_test(strays_are_answered_as_it_says),

@@ -15,6 +15,7 @@ enum { FIRST_LOCAL = 20000, LOCAL_STEP = 3 };
 /* New mappings that show how ports are given out: chance makes 8 random ports equal the inside
  * ones, or evenly spaced, less than once in 10^30. */
 enum { SAMPLES = 8 };
+enum { MAX_PORT = 65535 };
 
 /* One transport of one NAT. */
 typedef struct prober {
@@ -23,7 +24,7 @@ typedef struct prober {
   const char *transport;
   sim_findings *out;
   unsigned next_local;
-  bool seen[65536];            /* outside ports */
+  bool seen[MAX_PORT + 1];     /* outside ports */
   unsigned low, high;          /* of them */
   unsigned pairs, same_parity; /* first mappings of inside ports */
   char map[8];                 /* what was measured */
@@ -212,7 +213,7 @@ static bool keeps_within(prober *p, const unsigned ports[SAMPLES]) {
 
 /* What is kept at the ends of all ports, for the range of a NAT that keeps them. */
 static void try_ends(prober *p) {
-  static const unsigned ends[] = {1023, 1024, 65535};
+  static const unsigned ends[] = {1023, 1024, MAX_PORT};
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
     sim_local local;
     if (open_local(p, 0, ends[i], &local))
@@ -295,6 +296,8 @@ static bool takes_port(prober *p, unsigned port) {
 
 static void measure_strays(prober *p) {
   unsigned port = unseen_below(p, p->high);
+  if (p->seen[port]) /* they are all in a row */
+    port = p->high < MAX_PORT ? p->high + 1 : p->low - 1;
   sim_endpoint target = sim_with_port(&p->outside, port), answer;
   enum sim_knock how = sim_knock(p->bench, p->type, NULL, 0, SIM_PROBE_PORT_1, &target, &answer);
   if (how == SIM_SILENCE)
@@ -314,7 +317,7 @@ void sim_measure(sim_bench *bench, int type, sim_findings *out) {
                .transport = type == SOCK_DGRAM ? "udp" : "tcp",
                .out = out,
                .next_local = FIRST_LOCAL,
-               .low = 65535};
+               .low = MAX_PORT};
   if (!measure_map(&p))
     return;
   size_t filter = out->count;

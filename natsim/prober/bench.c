@@ -109,6 +109,11 @@ int sim_bench_socket(sim_bench *bench, const ns_host *where, int type, const sim
   return bind(fd, &at->any, sim_endpoint_len(at)) < 0 ? -errno : fd;
 }
 
+void sim_bench_drop(sim_bench *bench, int fd) {
+  if (bench->fd_count && bench->fds[bench->fd_count - 1] == fd)
+    close(bench->fds[--bench->fd_count]);
+}
+
 int sim_bench_server(sim_bench *bench, int type, int which, unsigned port) {
   for (int i = 0; i < bench->server_count; i++) {
     const sim_server_socket *s = &bench->servers[i];

@@ -70,6 +70,8 @@ void sim_bench_close(sim_bench *bench);
 /* A non-blocking socket of a namespace, bound to `at`, which shares its port with others; it is
  * closed with the bench. TCP ones leave no trace when they close. Negative errno. */
 int sim_bench_socket(sim_bench *bench, const ns_host *where, int type, const sim_endpoint *at);
+/* Closes the socket, which is the one opened last, so that its ports mean nothing any more. */
+void sim_bench_drop(sim_bench *bench, int fd);
 /* The server site's socket at one of its two addresses: UDP, or a TCP listener. Negative errno. */
 int sim_bench_server(sim_bench *bench, int type, int which, unsigned port);
 

@@ -29,14 +29,9 @@ static int spoil_clash(const ns_host *router, const sim_bench *bench, ns_error *
 }
 
 static int measure_all(const sim_world *world, const sim_profile *profile, sim_bench *bench,
-                       const char *spoil, sim_findings *out, ns_error *error) {
+                       sim_findings *out, ns_error *error) {
   const ns_host *routers[SIM_ROUTERS_MAX];
   size_t count = routers_of(world, routers);
-  int status = 0;
-  if (spoil && !strcmp(spoil, "clash"))
-    status = spoil_clash(routers[0], bench, error);
-  if (status)
-    return status;
   sim_measure(bench, SOCK_DGRAM, out);
   sim_measure(bench, SOCK_STREAM, out);
   return profile->translated ? sim_measure_lifetimes(bench, routers, count, out, error) : 0;
@@ -55,8 +50,10 @@ int sim_examine(sim_world *world, const sim_profile *profile, uint64_t seed, con
   if (!status) {
     int family = profile->ip6_only ? AF_INET6 : AF_INET;
     status = sim_bench_open(&bench, &sites[SIM_A].host, &world->server, family, error);
+    if (!status && spoil && !strcmp(spoil, "clash"))
+      status = spoil_clash(&sites[SIM_A].router, &bench, error);
     if (!status)
-      status = measure_all(world, profile, &bench, spoil, out, error);
+      status = measure_all(world, profile, &bench, out, error);
     sim_bench_close(&bench);
   }
   sim_sites_close(sites);

@@ -182,24 +182,35 @@ static enum sim_knock knock_udp(sim_bench *bench, sim_local *local, int server, 
   return SIM_SILENCE;
 }
 
+/* What came of a connection so far. */
+static enum sim_knock look_at(sim_bench *bench, int fd, sim_local *local, unsigned port,
+                              const sim_endpoint *target, sim_endpoint *answer) {
+  sim_endpoint from;
+  if (local && take_connection(bench, local->fd, &from) >= 0) {
+    *answer = sim_peer_of(fd);
+    return SIM_ARRIVED;
+  }
+  if (took_icmp(bench, SOCK_STREAM, port, target))
+    return SIM_ICMP;
+  int err = 0;
+  socklen_t len = sizeof err;
+  return !getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) && err ? SIM_RESET : SIM_SILENCE;
+}
+
+/* An attempt that failed is given up: the NAT may give its port to the next flow, which would meet
+ * it. */
 static enum sim_knock knock_tcp(sim_bench *bench, sim_local *local, int which, unsigned port,
                                 const sim_endpoint *target, sim_endpoint *answer) {
-  sim_endpoint at = sim_with_port(&bench->server_ip[which], port), from;
+  sim_endpoint at = sim_with_port(&bench->server_ip[which], port);
   int fd = begin_connection(bench, bench->server, &at, target);
-  for (int round = 0; fd >= 0 && round < SIM_ROUNDS; round++) {
+  enum sim_knock how = SIM_SILENCE;
+  for (int round = 0; fd >= 0 && how == SIM_SILENCE && round < SIM_ROUNDS; round++) {
     sim_bench_round(bench);
-    if (local && take_connection(bench, local->fd, &from) >= 0) {
-      *answer = sim_peer_of(fd);
-      return SIM_ARRIVED;
-    }
-    if (took_icmp(bench, SOCK_STREAM, port, target))
-      return SIM_ICMP;
-    int err = 0;
-    socklen_t len = sizeof err;
-    if (!getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) && err)
-      return SIM_RESET;
+    how = look_at(bench, fd, local, port, target, answer);
   }
-  return SIM_SILENCE;
+  if (how != SIM_ARRIVED)
+    sim_bench_drop(bench, fd);
+  return how;
 }
 
 enum sim_knock sim_knock(sim_bench *bench, int type, sim_local *local, int which, unsigned port,

@@ -92,11 +92,12 @@ static const char *word(const json_t *row, const char *key) {
 }
 
 static void tell_rows(run *r, const json_t *rows) {
-  size_t i, differing = 0;
+  size_t i, differing = 0, hidden = 0;
   json_t *row;
   json_array_foreach(rows, i, row) {
     bool ok = json_is_true(json_object_get(row, "ok"));
     differing += !ok;
+    hidden += !strcmp(word(row, "measured"), "hidden");
     if (r->options->json) {
       json_dumpf(row, stdout, JSON_COMPACT);
       putchar('\n');
@@ -106,11 +107,12 @@ static void tell_rows(run *r, const json_t *rows) {
               word(row, "profile"), word(row, "transport"), word(row, "axis"),
               word(row, "declared"), word(row, "measured"));
   }
-  r->axes += json_array_size(rows);
+  r->axes += json_array_size(rows) - hidden;
   r->differing += differing;
   const char *name = word(json_array_get(rows, 0), "profile");
   if (!r->options->json && !differing)
-    printf("%-56s %2zu axes as declared\n", name, json_array_size(rows));
+    printf("%-60s %2zu axes as declared, %zu hidden\n", name, json_array_size(rows) - hidden,
+           hidden);
   fflush(stdout);
 }
 

@@ -26,6 +26,18 @@ static json_t *profile_names(const sim_profile *profiles, size_t count) {
   return names;
 }
 
+/* All pairs of the plan as [a, b], in its order, whatever the shard. */
+static json_t *pair_names(const sim_plan *plan) {
+  json_t *pairs = json_array();
+  for (size_t i = 0; i < plan->a_count * plan->b_count; i++) {
+    const sim_profile *a = &plan->a_profiles[i / plan->b_count];
+    const sim_profile *b = &plan->b_profiles[i % plan->b_count];
+    if (sim_plan_has(plan, a, b))
+      json_array_append_new(pairs, json_pack("[s, s]", a->name, b->name));
+  }
+  return pairs;
+}
+
 static json_t *describe_run(enum sim_command command, const sim_options *options,
                             const sim_plan *plan) {
   struct utsname system;
@@ -34,13 +46,13 @@ static json_t *describe_run(enum sim_command command, const sim_options *options
   time_t now = time(NULL);
   struct tm utc;
   strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o}", "version",
+  return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "version",
                    WARPGATE_VERSION, "commit", NATSIM_COMMIT, "kernel", system.release, "command",
                    command == SIM_RUN ? "run" : "matrix", "started", started, "seed",
                    (json_int_t)options->seed, "trials", (json_int_t)plan->count, "a",
                    profile_names(plan->a_profiles, plan->a_count), "b",
-                   profile_names(plan->b_profiles, plan->b_count), "options",
-                   sim_options_json(command, options));
+                   profile_names(plan->b_profiles, plan->b_count), "pairs", pair_names(plan),
+                   "options", sim_options_json(command, options));
 }
 
 static int join(char out[PATH_MAX], const char *folder, const char *name, ns_error *error) {

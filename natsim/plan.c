@@ -81,8 +81,7 @@ static int parse_profiles(const sim_options *options, sim_plan *plan, ns_error *
   return status ? status : parse_list(list, &changes, &plan->b_profiles, &plan->b_count, error);
 }
 
-/* Where both hosts are behind one router, only pairs of equal profiles exist. */
-static bool exists(const sim_plan *plan, const sim_profile *a, const sim_profile *b) {
+bool sim_plan_has(const sim_plan *plan, const sim_profile *a, const sim_profile *b) {
   return !sim_place_shared(plan->place) || !strcmp(a->name, b->name);
 }
 
@@ -106,7 +105,7 @@ static int load_place(const sim_options *options, sim_plan *plan, ns_error *erro
   for (size_t pair = 0; !status && pair < plan->a_count * plan->b_count; pair++) {
     const sim_profile *a = &plan->a_profiles[pair / plan->b_count];
     const sim_profile *b = &plan->b_profiles[pair % plan->b_count];
-    if (options->a || exists(plan, a, b))
+    if (options->a || sim_plan_has(plan, a, b))
       status = check_pair(options, plan, a, b, error);
   }
   return status;
@@ -124,7 +123,7 @@ static int fill(const sim_options *options, sim_plan *plan, ns_error *error) {
     for (size_t pair = 0; pair < pairs; pair++) {
       const sim_profile *a = &plan->a_profiles[pair / plan->b_count];
       const sim_profile *b = &plan->b_profiles[pair % plan->b_count];
-      if (!exists(plan, a, b) || index++ % options->shards != options->shard - 1)
+      if (!sim_plan_has(plan, a, b) || index++ % options->shards != options->shard - 1)
         continue;
       plan->trials[plan->count++] = (sim_trial){
           .a = a,

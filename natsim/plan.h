@@ -25,6 +25,9 @@ typedef struct sim_plan {
 /* Makes the plan the options ask for: --a and --b, or --profiles, or --grid, cut to --shard and
  * --only. Returns 0, or -1 with the line. Free with sim_plan_free. */
 int sim_plan_make(const sim_options *options, sim_plan *out, ns_error *error);
+/* Whether the plan has the pair: where both hosts are behind one router, only pairs of equal
+ * profiles exist. */
+bool sim_plan_has(const sim_plan *plan, const sim_profile *a, const sim_profile *b);
 /* Safe on a zeroed plan. */
 void sim_plan_free(sim_plan *plan);
 

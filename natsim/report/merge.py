@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from report.results import Problems, Run, Trial, Unusable, read_all, read_line
+from report.results import TRIALS_MAX, Problems, Run, Trial, Unusable, read_all, read_line
 
 # Options that are another on each machine and change no trial.
 OF_THE_PLACE = {"shard", "jobs", "out", "expect", "json", "pcap"}
@@ -35,7 +35,7 @@ def _differences(first: Run, other: Run) -> list[str]:
     """What keeps two folders from being parts of one run."""
     def facts(run: Run) -> dict[str, Any]:
         plain = {key: run.about.get(key)
-                 for key in ("version", "commit", "command", "seed", "a", "b")}
+                 for key in ("version", "commit", "command", "seed", "pairs")}
         options = {f"--{key}": value for key, value in run.options.items()
                    if key not in OF_THE_PLACE}
         return {**plain, "shards": _shard(run).count, **options}
@@ -48,13 +48,12 @@ def _differences(first: Run, other: Run) -> list[str]:
 
 def _plan(run: Run) -> dict[Key, int]:
     """All trials of the run with their place in its order: all pairs once, then all again."""
-    a_names, b_names = run.names("a"), run.names("b")
-    only, trials = run.options.get("only"), run.options.get("trials")
-    if not a_names or not b_names or not isinstance(trials, int):
+    pairs, only, trials = run.pairs(), run.options.get("only"), run.options.get("trials")
+    if not pairs or not isinstance(trials, int) or len(pairs) * trials > TRIALS_MAX:
         raise Unusable(f"{run.folder}/run.json does not say which trials belong to the run: "
-                       "'a', 'b' and 'options.trials' are needed")
+                       "'pairs' and 'options.trials' are needed")
     numbers = [only] if isinstance(only, int) and only else range(1, trials + 1)
-    keys = ((a, b, number) for number in numbers for a in a_names for b in b_names)
+    keys = ((a, b, number) for number in numbers for a, b in pairs)
     plan: dict[Key, int] = {}
     for place, key in enumerate(keys):
         plan.setdefault(key, place)

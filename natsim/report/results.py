@@ -92,6 +92,14 @@ class Run:
         return [clean(name) for name in value if isinstance(name, str)] \
             if isinstance(value, list) else []
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """All pairs of the run, whatever the shard, in the order of the plan; empty when they are
+        not told."""
+        value = self.about.get("pairs")
+        pairs = value if isinstance(value, list) else []
+        return [(clean(pair[0]), clean(pair[1])) for pair in pairs
+                if isinstance(pair, list) and [type(name) for name in pair] == [str, str]]
+
     @property
     def options(self) -> dict[str, Any]:
         value = self.about.get("options")

@@ -248,6 +248,9 @@ def replay_command(run: Run, trial: Trial) -> str:
         elif key == "set":
             for setting in str(value).split(","):
                 words += ["--set", setting]
+        elif key == "event" and isinstance(value, list):
+            for event in value:
+                words += ["--event", str(event)]
         else:
             text = ",".join(map(str, value)) if isinstance(value, list) else number_text(value)
             words += [f"--{key}", text]

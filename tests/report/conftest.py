@@ -52,6 +52,7 @@ def about(a=("open",), b=("open",), trials=1, shard="1/1", **options):
         "version": "0.1.0", "commit": "0123456789abcdef0123456789abcdef01234567",
         "kernel": "6.1", "command": "matrix", "started": "2030-01-02T03:04:05Z", "seed": 7,
         "trials": -(-count // parts), "a": list(a), "b": list(b),
+        "pairs": [[one, other] for one in a for other in b],
         "options": {"profiles": ",".join(a), "plugin": "auto", "no-relay": False, "rtt": 40.0,
                     "loss": 0.0, "trials": trials, "only": 0, "seed": 7, "shard": shard, "jobs": 2,
                     "set": "", "without": [], "out": "somewhere", **options},

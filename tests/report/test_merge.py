@@ -84,7 +84,7 @@ def test_a_half_written_line_is_named_and_missing(natsim, results, tmp_path):
     ({"commit": "other"}, 'commit is "other"'),
     ({"options": {"loss": 3.0}}, "--loss is 3.0, but 0.0 in"),
     ({"options": {"trials": 3}}, "--trials is 3, but 2 in"),
-    ({"a": ["open"]}, 'a is ["open"]'),
+    ({"pairs": [["open", "open"]]}, 'pairs is [["open", "open"]]'),
 ])
 def test_parts_of_different_runs_are_refused(natsim, results, tmp_path, changes, words):
     parts = [shard(results, 1), shard(results, 2, **changes)]
@@ -92,6 +92,14 @@ def test_parts_of_different_runs_are_refused(natsim, results, tmp_path, changes,
     assert done.returncode == 1
     assert f"natsim merge: {parts[1]}: {words}" in done.stderr
     assert not (tmp_path / "all").exists()
+
+
+def test_a_place_may_have_only_some_pairs(natsim, results, tmp_path):
+    pairs = [["open", "open"], ["symmetric", "symmetric"]]
+    one = results("one", [record("open", "open")], {**about(shard="1/2"), "pairs": pairs})
+    two = results("two", [record("symmetric", "symmetric")], {**about(shard="2/2"), "pairs": pairs})
+    done = natsim.run("merge", one, two, "--out", tmp_path / "all")
+    assert (done.returncode, done.stdout) == (0, f"2 of 2 trials are in {tmp_path}/all\n")
 
 
 def test_a_trial_of_another_run_is_named(natsim, results, tmp_path):

@@ -90,12 +90,14 @@ def test_nothing_is_no_rate(results):
 
 def test_a_trial_can_be_made_again(results):
     run = about(**{"no-relay": True, "loss": 2.5, "set": "random_probe.rate=5,x.y=1",
+                   "event": ["300:reboot-a", "connected:uplink-down-b"],
                    "without": ["names", "turn"], "endpoint": "python3 'my peer'.py", "rate": 0.0})
     (group,), _ = groups(results("one", [record("map=ad,filter=apd", trial=4)], run))
     (trial,) = group.all_trials()
     assert replay_command(group.runs[0], trial) == (
         "natsim run --a map=ad,filter=apd --b open --plugin auto --no-relay --rtt 40 --loss 2.5 "
         "--set random_probe.rate=5 --set x.y=1 --without names,turn "
+        "--event 300:reboot-a --event connected:uplink-down-b "
         "--endpoint 'python3 '\"'\"'my peer'\"'\"'.py' --seed 7 --only 4")
 
 

@@ -17,7 +17,7 @@ static void help(void) {
         "  --nat KEY=VALUE,...       added to every NAT\n"
         "  --seed N                  decides random ports and MAC addresses (1)\n"
         "  --rtt MS                  round trip between NAT and servers (2)\n"
-        "  --jobs N                  NATs side by side (twice the number of cores)\n"
+        "  --jobs N                  NATs side by side (four times the number of cores)\n"
         "  --json                    one JSON object a line for each axis\n\n"
         "Examples:\n"
         "  natsim verify\n"

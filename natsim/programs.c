@@ -82,6 +82,8 @@ int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *e
     status = find_server("turnserver", "coturn", beside, out->coturn, out, error);
   if (!status && !(options->without & SIM_BROKER))
     status = find_server("mosquitto", "mosquitto", beside, out->broker, out, error);
+  if (!status && !(options->without & SIM_STUN))
+    status = find_own(folder, "warpgate-stun", out->stun, error);
   if (!status && !(options->without & SIM_NAMES))
     status = find_own(folder, "warpgate-names", out->names, error);
   if (!status && !options->endpoint)

@@ -79,6 +79,17 @@ static int start_coturn(const starter *s) {
   return status ? status : start_one(s, "turnserver", SIM_STUN | SIM_TURN, argv, false);
 }
 
+static int start_own_stun(const starter *s) {
+  char port[8], other_port[8];
+  snprintf(port, sizeof port, "%d", SIM_OWN_STUN_PORT);
+  snprintf(other_port, sizeof other_port, "%d", SIM_OWN_STUN_OTHER_PORT);
+  const char *argv[] = {s->programs->stun, "--listen",       SIM_SERVER_1,  "--other",
+                        SIM_SERVER_2,      "--listen",       SIM_SERVER6_1, "--other",
+                        SIM_SERVER6_2,     "--port",         port,          "--alt-port",
+                        other_port,        "--connect-back", NULL};
+  return start_one(s, "warpgate-stun", SIM_STUN, argv, true);
+}
+
 static int start_broker(const starter *s) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/mosquitto.conf", s->folder);
@@ -183,6 +194,8 @@ int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_optio
   int status = 0;
   if ((options->without & coturn) != coturn)
     status = start_coturn(&s);
+  if (!status && !(options->without & SIM_STUN))
+    status = start_own_stun(&s);
   if (!status && !(options->without & SIM_BROKER))
     status = start_broker(&s);
   if (!status && !(options->without & SIM_NAMES))

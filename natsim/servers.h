@@ -1,12 +1,13 @@
-/* The servers of a world: coturn (STUN and TURN), mosquitto, and our name server. Each is awaited
- * until it answers, not merely until it runs. */
+/* The servers of a world: coturn (STUN and TURN), our STUN server beside it (also for mappings of
+ * TCP), mosquitto, and our name server. Each is awaited until it answers, not merely until it
+ * runs. */
 #ifndef NATSIM_SERVERS_H
 #define NATSIM_SERVERS_H
 
 #include "natsim/programs.h"
 #include "natsim/topology.h"
 
-enum { SIM_SERVERS_MAX = 3, SIM_SERVER_ARGS = 20 };
+enum { SIM_SERVERS_MAX = 4, SIM_SERVER_ARGS = 20 };
 
 typedef struct sim_server {
   const char *name; /* "turnserver" and so on */
@@ -17,6 +18,9 @@ typedef struct sim_server {
   bool pipe_stdout;
   bool unsettled; /* it was stopped, or started and not awaited */
 } sim_server;
+
+/* Our STUN server stands on the addresses of the others, with ports of its own. */
+enum { SIM_OWN_STUN_PORT = 3488, SIM_OWN_STUN_OTHER_PORT = 3489 };
 
 /* What runs. */
 typedef struct sim_servers {

@@ -17,7 +17,7 @@
 
 enum { JOBS_MAX = 64 };
 /* Measuring is mostly waiting for packets. */
-enum { JOBS_PER_CORE = 2 };
+enum { JOBS_PER_CORE = 4 };
 
 /* A NAT to examine. */
 typedef struct item {

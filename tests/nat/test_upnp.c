@@ -191,7 +191,7 @@ static void find_control(const bench *b, unsigned port, const char *path, char c
   snprintf(request, sizeof request,
            "GET %s HTTP/1.1\r\nHost: " ROUTER ":%u\r\nConnection: close\r\n\r\n", path, port);
   http(b, port, request, answer, sizeof answer);
-  const char *service = strstr(answer, "service:WANIPConnection:1");
+  const char *service = strstr(answer, "service:WANIPConnection:2");
   assert_non_null(service);
   const char *url = strstr(service, "<controlURL>");
   assert_non_null(url);
@@ -206,7 +206,7 @@ static int add_mapping(const bench *b, unsigned port, const char *control, const
            "<?xml version=\"1.0\"?><s:Envelope "
            "xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" "
            "s:encodingStyle=\"http://schemas.xmlsoap.org/soap/encoding/\"><s:Body>"
-           "<u:AddPortMapping xmlns:u=\"urn:schemas-upnp-org:service:WANIPConnection:1\">"
+           "<u:AddPortMapping xmlns:u=\"urn:schemas-upnp-org:service:WANIPConnection:2\">"
            "<NewRemoteHost></NewRemoteHost><NewExternalPort>%u</NewExternalPort>"
            "<NewProtocol>%s</NewProtocol><NewInternalPort>%u</NewInternalPort>"
            "<NewInternalClient>%s</NewInternalClient><NewEnabled>1</NewEnabled>"
@@ -215,7 +215,7 @@ static int add_mapping(const bench *b, unsigned port, const char *control, const
            number, protocol, number, client);
   snprintf(request, sizeof request,
            "POST %s HTTP/1.1\r\nHost: " ROUTER ":%u\r\nContent-Type: text/xml\r\n"
-           "SOAPAction: \"urn:schemas-upnp-org:service:WANIPConnection:1#AddPortMapping\"\r\n"
+           "SOAPAction: \"urn:schemas-upnp-org:service:WANIPConnection:2#AddPortMapping\"\r\n"
            "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
            control, port, strlen(body), body);
   http(b, port, request, answer, sizeof answer);

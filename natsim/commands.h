@@ -8,6 +8,7 @@ int sim_cmd_places(int argc, char **argv);
 int sim_cmd_verify(int argc, char **argv);
 int sim_cmd_run(int argc, char **argv);
 int sim_cmd_matrix(int argc, char **argv);
+int sim_cmd_lab(int argc, char **argv);
 int sim_cmd_report(int argc, char **argv);
 int sim_cmd_merge(int argc, char **argv);
 int sim_cmd_bench(int argc, char **argv);

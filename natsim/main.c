@@ -14,6 +14,7 @@ static const struct command {
     {"verify", sim_cmd_verify, "measure NATs and compare with what is declared"},
     {"run", sim_cmd_run, "trials of one ordered pair"},
     {"matrix", sim_cmd_matrix, "trials of all ordered pairs, and a table"},
+    {"lab", sim_cmd_lab, "stand inside a laboratory"},
     {"report", sim_cmd_report, "tables, figures and a page of what trials came to"},
     {"merge", sim_cmd_merge, "join the results of shards"},
     {"bench", sim_cmd_bench, "measure the laboratory itself: its links, how fast it is built"},

@@ -232,6 +232,9 @@ typedef struct ns_spawn_options {
   const char *const *envp;
   bool pipe_stdin, pipe_stdout, pipe_stderr; /* else stdin is /dev/null, the others go to log_fd */
   int log_fd;                                /* -1: /dev/null */
+  const int *given;   /* its stdin, stdout and stderr, above 2, in place of all that; or NULL */
+  bool terminal;      /* its stdin is a terminal, which becomes that of its session */
+  const char *folder; /* where it begins (or / where that cannot be entered); NULL: as the caller */
 } ns_spawn_options;
 
 /* Starts a program inside a host, in a session of its own, with default signal handling. It is

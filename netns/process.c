@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -161,6 +162,11 @@ static void reset_signals(void) {
   sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Where a program begins is no reason not to run it. */
+static bool go_to(const char *folder) {
+  return !folder || chdir(folder) == 0 || chdir("/") == 0;
+}
+
 static _Noreturn void become_program(const launch *job) {
   const ns_spawn_options *options = job->options;
   const struct rlimit *descriptors = ns_outer_descriptors();
@@ -170,9 +176,14 @@ static _Noreturn void become_program(const launch *job) {
   if (getppid() != job->parent)
     _exit(128 + SIGKILL); /* the parent died before this could be asked for */
   REQUIRE(job, !options->host || ns_enter(options->host) == 0, "entering the host");
-  REQUIRE(job, dup2(job->in[0] >= 0 ? job->in[0] : job->null_fd, 0) == 0, "its input");
-  REQUIRE(job, dup2(job->out[1] >= 0 ? job->out[1] : log, 1) == 1, "its output");
-  REQUIRE(job, dup2(job->err[1] >= 0 ? job->err[1] : log, 2) == 2, "its error output");
+  const int usual[] = {job->in[0] >= 0 ? job->in[0] : job->null_fd,
+                       job->out[1] >= 0 ? job->out[1] : log, job->err[1] >= 0 ? job->err[1] : log};
+  const int *standard = options->given ? options->given : usual;
+  REQUIRE(job, dup2(standard[0], 0) == 0, "its input");
+  REQUIRE(job, dup2(standard[1], 1) == 1, "its output");
+  REQUIRE(job, dup2(standard[2], 2) == 2, "its error output");
+  REQUIRE(job, !options->terminal || ioctl(0, TIOCSCTTY, 0) == 0, "its terminal");
+  REQUIRE(job, go_to(options->folder), "its folder");
   REQUIRE(job, syscall(SYS_close_range, 3U, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) == 0,
           "closing descriptors");
   REQUIRE(job, !descriptors || setrlimit(RLIMIT_NOFILE, descriptors) == 0, "its limits");

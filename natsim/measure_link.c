@@ -1,198 +1,76 @@
 #include "natsim/measure.h"
 
-#include "natsim/datagram.h"
-#include "natsim/seed.h"
-#include "natsim/world.h"
+#include "natsim/stand.h"
 
 #include <errno.h>
 #include <math.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 /* Packets are sent this far apart, whatever is under way: no link is still busy with the last one,
  * and no two of them wait for the same tick. */
 static const double SPACING_MS = 2.3;
-/* How long after the last packet was due more are waited for. */
-enum { SETTLE_MS = 200 };
-enum { A_PORT = 5001, B_PORT = 5002, SERVER_PORT = 5003 };
+/* One way, where something else than the delay is measured. */
+static const double MEAN_MS = 20, JITTER_MS = 10, SHARE_PCT = 10;
 /* Of a measured packet, and of those that a rate is measured with: headers make them 1000 bytes. */
-enum { SMALL = 64, LARGE = 958, HEADERS = 42 };
-
-/* A lab between two full cones, where every packet passes and all addresses are known. */
-typedef struct stand {
-  sim_world world;
-  sim_site sites[SIM_SIDES];
-  int a_fd, b_fd, server_fd;
-  struct sockaddr_in a, b, server; /* as seen from outside */
-} stand;
-
-/* What came of a train of packets. */
-typedef struct arrivals {
-  unsigned sent;
-  unsigned came, twice;     /* different ones, and further copies */
-  double *delays_ms;        /* of the first copies, in the order of arrival */
-  double first_ms, last_ms; /* when the first and the last copy came */
-} arrivals;
-
-typedef struct letter {
-  uint64_t number;
-  double sent_ms;
-} letter;
-
-static double now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-/* ---- the stand ------------------------------------------------------------------------------- */
-
-/* Lets the host's NAT map its port, and learns the outside address from the server's view. */
-static int learn_outside(const stand *s, int fd, struct sockaddr_in *outside, ns_error *error) {
-  enum { TRIES = 20, WAIT_MS = 1000 };
-  char hello[SMALL];
-  for (int i = 0; i < TRIES; i++) {
-    sim_udp_send(fd, &s->server, "hello", 5);
-    if (sim_udp_take(s->server_fd, hello, sizeof hello, outside, WAIT_MS) == 5)
-      return 0;
-  }
-  return sim_fail(error, -ETIMEDOUT, "no packet gets from a host to the server site");
-}
-
-static int open_stand(stand *s, const sim_options *options, ns_error *error) {
-  *s = (stand){.a_fd = -1, .b_fd = -1, .server_fd = -1};
-  sim_profile cone;
-  sim_trial trial = {.a = &cone, .b = &cone, .trial = 1, .seed = options->seed};
-  int status = sim_profile_parse("full-cone", NULL, &cone, error) ? -EINVAL : 0;
-  if (!status)
-    status = sim_world_open(&s->world, options, error);
-  if (!status)
-    status = sim_sites_open(&s->world, &trial, s->sites, error);
-  if (!status &&
-      (s->server_fd = sim_udp_open(&s->world.server, SIM_SERVER_1, SERVER_PORT, error)) < 0)
-    status = s->server_fd;
-  if (!status && (s->a_fd = sim_udp_open(&s->sites[SIM_A].host, "0.0.0.0", A_PORT, error)) < 0)
-    status = s->a_fd;
-  if (!status && (s->b_fd = sim_udp_open(&s->sites[SIM_B].host, "0.0.0.0", B_PORT, error)) < 0)
-    status = s->b_fd;
-  s->server = sim_ip4(SIM_SERVER_1, SERVER_PORT);
-  if (!status)
-    status = learn_outside(s, s->a_fd, &s->a, error);
-  return status ? status : learn_outside(s, s->b_fd, &s->b, error);
-}
-
-static void close_stand(stand *s) {
-  int *fds[] = {&s->a_fd, &s->b_fd, &s->server_fd};
-  for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
-    if (*fds[i] >= 0)
-      close(*fds[i]);
-  sim_sites_close(s->sites);
-  sim_world_close(&s->world);
-}
-
-/* ---- a train of packets ---------------------------------------------------------------------- */
-
-static void take_letter(arrivals *got, int fd, bool *seen) {
-  char bytes[2048];
-  letter one;
-  ssize_t len = sim_udp_take(fd, bytes, sizeof bytes, NULL, 0);
-  double at_ms = now_ms();
-  if (len < (ssize_t)sizeof one)
-    return;
-  memcpy(&one, bytes, sizeof one);
-  if (one.number >= got->sent)
-    return;
-  got->first_ms = got->came ? got->first_ms : at_ms;
-  got->last_ms = at_ms;
-  if (seen[one.number]) {
-    got->twice++;
-    return;
-  }
-  seen[one.number] = true;
-  got->delays_ms[got->came++] = at_ms - one.sent_ms;
-}
-
-/* Waits for something to come until that time, to a fraction of a millisecond. */
-static bool readable_until(int fd, double until_ms) {
-  double left_ms = until_ms - now_ms();
-  long ns = left_ms > 0 ? (long)(left_ms * 1e6) : 0;
-  struct timespec limit = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
-  struct pollfd wait = {.fd = fd, .events = POLLIN};
-  return ppoll(&wait, 1, &limit, NULL) == 1;
-}
-
-/* Sends `count` packets of `size` bytes, `spacing_ms` apart, and takes in what comes. The arrays of
- * `got` are the caller's. */
-static void run_train(int from_fd, const struct sockaddr_in *to, int at_fd, unsigned count,
-                      size_t size, double spacing_ms, double longest_ms, arrivals *got,
-                      bool *seen) {
-  char bytes[LARGE] = "";
-  memset(seen, 0, count * sizeof *seen);
-  *got = (arrivals){.sent = count, .delays_ms = got->delays_ms};
-  double next_ms = now_ms();
-  for (unsigned i = 0; i < count; next_ms += spacing_ms) {
-    while (readable_until(at_fd, next_ms))
-      take_letter(got, at_fd, seen);
-    letter one = {.number = i++, .sent_ms = now_ms()};
-    memcpy(bytes, &one, sizeof one);
-    sim_udp_send(from_fd, to, bytes, size);
-  }
-  double end_ms = now_ms() + longest_ms + SETTLE_MS;
-  while (got->came < count && readable_until(at_fd, end_ms))
-    take_letter(got, at_fd, seen);
-}
-
-/* ---- delays ---------------------------------------------------------------------------------- */
+enum { SMALL = 64, LARGE = 1000 - SIM_HEADERS };
 
 typedef struct judge {
-  const sim_measure *m;
-  arrivals got;
-  bool *seen;
+  const sim_options *options;
+  sim_train train;
+  double *sorted;  /* delays of those that came */
   double worst_ms; /* how far a median was off */
 } judge;
 
+/* ---- delays ---------------------------------------------------------------------------------- */
+
+/* Runs a train of small packets; how many came, their delays in `sorted`. */
+static size_t run_small(judge *j, double longest_ms, int from_fd, const struct sockaddr_in *to,
+                        int at_fd) {
+  j->train.count = j->options->packets;
+  j->train.size = SMALL;
+  j->train.spacing_ms = SPACING_MS;
+  j->train.longest_ms = longest_ms;
+  sim_train_run(&j->train, from_fd, to, at_fd);
+  return sim_train_delays(&j->train, j->sorted);
+}
+
 static void measure_way(judge *j, double asked_ms, const char *way, int from_fd,
                         const struct sockaddr_in *to, int at_fd) {
-  unsigned count = j->m->options->packets;
-  run_train(from_fd, to, at_fd, count, SMALL, SPACING_MS, asked_ms, &j->got, j->seen);
-  if (!j->got.came) {
+  size_t came = run_small(j, asked_ms, from_fd, to, at_fd);
+  if (!came) {
     j->worst_ms = INFINITY;
-    printf("  %7.1f   %-12s    nothing came\n", asked_ms, way);
+    printf("  %7.1f   %-12s   nothing came\n", asked_ms, way);
     return;
   }
-  double *delays = j->got.delays_ms;
-  double median = sim_quantile(delays, j->got.came, 0.5), off = median - asked_ms;
-  printf("  %7.1f   %-12s  %8.3f  %+7.3f  %8.3f  %8.3f  %s\n", asked_ms, way, median, off,
-         sim_quantile(delays, j->got.came, 0.01), sim_quantile(delays, j->got.came, 0.99),
-         fabs(off) <= SIM_GOAL_DELAY_MS ? "" : "missed");
-  j->worst_ms = fmax(j->worst_ms, fabs(off));
+  double median_ms = sim_quantile(j->sorted, came, 0.5), off_ms = median_ms - asked_ms;
+  printf("  %7.1f   %-12s %8.3f  %+7.3f  %8.3f  %8.3f%s\n", asked_ms, way, median_ms, off_ms,
+         sim_quantile(j->sorted, came, 0.01), sim_quantile(j->sorted, came, 0.99),
+         fabs(off_ms) <= SIM_GOAL_DELAY_MS ? "" : "  missed");
+  j->worst_ms = fmax(j->worst_ms, fabs(off_ms));
 }
 
 /* A new lab for each delay: a setting is what a lab is built with. */
 static int measure_delay(judge *j, double asked_ms, ns_error *error) {
-  sim_options options = *j->m->options;
+  sim_options options = *j->options;
   options.rtt_ms = 2 * asked_ms;
-  stand s;
-  int status = open_stand(&s, &options, error);
+  sim_stand s;
+  int status = sim_stand_open(&s, &options, error);
   if (!status) {
     measure_way(j, asked_ms, "a to server", s.a_fd, &s.server, s.server_fd);
     measure_way(j, asked_ms, "server to a", s.server_fd, &s.a, s.a_fd);
     measure_way(j, asked_ms, "a to b", s.a_fd, &s.b, s.b_fd);
   }
-  close_stand(&s);
+  sim_stand_close(&s);
   return status;
 }
 
 static int measure_delays(judge *j, ns_error *error) {
   static const double asked_ms[] = {0, 1, 5, 20, 50, 150};
   int status = 0;
-  printf("one-way delay, %u packets each, in ms\n"
-         "    asked   way               got      off        1%%       99%%\n",
-         j->m->options->packets);
+  printf("one-way delay in ms, %u packets each\n"
+         "    asked   way            median      off        1%%       99%%\n",
+         j->options->packets);
   for (size_t i = 0; !status && i < sizeof asked_ms / sizeof *asked_ms; i++)
     status = measure_delay(j, asked_ms[i], error);
   return status;
@@ -200,79 +78,81 @@ static int measure_delays(judge *j, ns_error *error) {
 
 /* ---- the rest -------------------------------------------------------------------------------- */
 
-static const double MEAN_MS = 20;
+static void print_jitter(judge *j, size_t came) {
+  printf("jitter       asked %.0f +- %.0f ms, got %.2f to %.2f, median %.2f\n", MEAN_MS, JITTER_MS,
+         sim_quantile(j->sorted, came, 0), sim_quantile(j->sorted, came, 1),
+         sim_quantile(j->sorted, came, 0.5));
+}
 
-static int measure_jitter(judge *j, ns_error *error) {
-  sim_options options = *j->m->options;
-  options.rtt_ms = 2 * MEAN_MS;
-  options.jitter_ms = 10;
-  stand s;
-  int status = open_stand(&s, &options, error);
+static void print_loss(judge *j, size_t came) {
+  printf("loss         asked %.0f %%, got %.1f\n", SHARE_PCT,
+         100 - 100 * (double)came / j->train.count);
+}
+
+static void print_duplicates(judge *j, size_t came) {
+  printf("duplication  asked %.0f %%, got %.1f\n", SHARE_PCT,
+         100.0 * sim_train_twice(&j->train) / (double)came);
+}
+
+/* A packet that is sent ahead of its turn comes without delay. */
+static void print_reordering(judge *j, size_t came) {
+  unsigned ahead = 0;
+  for (size_t i = 0; i < came; i++)
+    ahead += j->sorted[i] < MEAN_MS / 2;
+  printf("reordering   asked %.0f %%, got %.1f\n", SHARE_PCT, 100.0 * ahead / (double)came);
+}
+
+static int measure_one(judge *j, const sim_options *options, void (*print)(judge *j, size_t came),
+                       ns_error *error) {
+  sim_stand s;
+  int status = sim_stand_open(&s, options, error);
   if (!status) {
-    run_train(s.a_fd, &s.server, s.server_fd, options.packets, SMALL, SPACING_MS, 2 * MEAN_MS,
-              &j->got, j->seen);
-    double *delays = j->got.delays_ms;
-    if (j->got.came)
-      printf("jitter      asked %.0f +- %.0f ms uniform; got %.2f to %.2f, median %.2f\n", MEAN_MS,
-             options.jitter_ms, sim_quantile(delays, j->got.came, 0),
-             sim_quantile(delays, j->got.came, 1), sim_quantile(delays, j->got.came, 0.5));
+    size_t came = run_small(j, MEAN_MS + JITTER_MS, s.a_fd, &s.server, s.server_fd);
+    if (came)
+      print(j, came);
+    else
+      status = sim_fail(error, -ENODATA, "not one packet got from a to the server site");
   }
-  close_stand(&s);
+  sim_stand_close(&s);
   return status;
 }
 
-/* Shares of packets that are lost, come twice and are overtaken, one after the other. */
-static int measure_share(judge *j, const char *name, size_t field, ns_error *error) {
-  sim_options options = *j->m->options;
-  options.rtt_ms = 2 * MEAN_MS;
-  *(double *)((char *)&options + field) = 10;
-  stand s;
-  int status = open_stand(&s, &options, error);
-  if (!status) {
-    run_train(s.a_fd, &s.server, s.server_fd, options.packets, SMALL, SPACING_MS, MEAN_MS, &j->got,
-              j->seen);
-    const arrivals *got = &j->got;
-    /* A packet that is sent ahead overtakes those before it: counted by its own delay. */
-    unsigned ahead = 0, lost = got->sent - got->came;
-    for (unsigned i = 0; i < got->came; i++)
-      ahead += got->delays_ms[i] < MEAN_MS / 2;
-    printf("%-11s asked 10 %%; got %.1f %% lost, %.1f %% twice, %.1f %% ahead of their turn\n",
-           name, 100.0 * lost / got->sent, 100.0 * got->twice / got->sent,
-           100.0 * ahead / got->sent);
-  }
-  close_stand(&s);
-  return status;
-}
-
-/* A burst fills the wire for half the time that may wait for it. */
+/* A burst that fills the wire for half the time that may wait for it. */
 static int measure_rate(judge *j, double mbit, ns_error *error) {
-  sim_options options = *j->m->options;
+  const double bits = 8 * (LARGE + SIM_HEADERS);
+  sim_options options = *j->options;
   options.rtt_ms = 2 * MEAN_MS;
   options.rate_mbit = mbit;
-  double bits = 8 * (LARGE + HEADERS);
   unsigned count = (unsigned)(mbit * 1e3 * NS_RATE_QUEUE_MS / 2 / bits);
-  count = count < options.packets ? count : options.packets;
-  stand s;
-  int status = open_stand(&s, &options, error);
+  j->train.count = count < options.packets ? count : options.packets;
+  j->train.size = LARGE;
+  j->train.spacing_ms = 0;
+  j->train.longest_ms = MEAN_MS + NS_RATE_QUEUE_MS;
+  sim_stand s;
+  int status = sim_stand_open(&s, &options, error);
   if (!status) {
-    run_train(s.a_fd, &s.server, s.server_fd, count, LARGE, 0, MEAN_MS + NS_RATE_QUEUE_MS, &j->got,
-              j->seen);
-    double took_ms = j->got.last_ms - j->got.first_ms;
-    printf("rate        asked %g Mbit/s; got %.2f\n", mbit,
-           took_ms > 0 ? bits * (j->got.came - 1) / took_ms / 1e3 : 0);
+    sim_train_run(&j->train, s.a_fd, &s.server, s.server_fd);
+    double took_ms = j->train.last_ms - j->train.first_ms;
+    printf("rate         asked %g Mbit/s, got %.2f\n", mbit,
+           j->train.came > 1 ? bits * (j->train.came - 1) / took_ms / 1e3 : 0);
   }
-  close_stand(&s);
+  sim_stand_close(&s);
   return status;
 }
 
 static int measure_rest(judge *j, ns_error *error) {
-  int status = measure_jitter(j, error);
+  sim_options plain = *j->options;
+  plain.rtt_ms = 2 * MEAN_MS;
+  sim_options jitter = plain, loss = plain, duplicate = plain, reorder = plain;
+  jitter.jitter_ms = JITTER_MS;
+  loss.loss_pct = duplicate.duplicate_pct = reorder.reorder_pct = SHARE_PCT;
+  int status = measure_one(j, &jitter, print_jitter, error);
   if (!status)
-    status = measure_share(j, "loss", offsetof(sim_options, loss_pct), error);
+    status = measure_one(j, &loss, print_loss, error);
   if (!status)
-    status = measure_share(j, "duplication", offsetof(sim_options, duplicate_pct), error);
+    status = measure_one(j, &duplicate, print_duplicates, error);
   if (!status)
-    status = measure_share(j, "reordering", offsetof(sim_options, reorder_pct), error);
+    status = measure_one(j, &reorder, print_reordering, error);
   static const double rates[] = {1, 10, 100};
   for (size_t i = 0; !status && i < sizeof rates / sizeof *rates; i++)
     status = measure_rate(j, rates[i], error);
@@ -282,16 +162,21 @@ static int measure_rest(judge *j, ns_error *error) {
 /* ---- the command ----------------------------------------------------------------------------- */
 
 int sim_measure_link(void *arg) {
-  judge j = {.m = arg};
-  unsigned packets = j.m->options->packets;
+  const sim_measure *m = arg;
+  judge j = {.options = m->options};
+  unsigned packets = m->options->packets;
   ns_error error = {.text = "out of memory"};
-  j.got.delays_ms = calloc(packets, sizeof *j.got.delays_ms);
-  j.seen = calloc(packets, sizeof *j.seen);
-  int status = j.got.delays_ms && j.seen ? measure_delays(&j, &error) : -ENOMEM;
+  j.train.delays_ms = calloc(packets, sizeof *j.train.delays_ms);
+  j.train.copies = calloc(packets, sizeof *j.train.copies);
+  j.sorted = calloc(packets, sizeof *j.sorted);
+  int status = j.train.delays_ms && j.train.copies && j.sorted ? 0 : -ENOMEM;
+  if (!status)
+    status = measure_delays(&j, &error);
   if (!status)
     status = measure_rest(&j, &error);
-  free(j.got.delays_ms);
-  free(j.seen);
+  free(j.train.delays_ms);
+  free(j.train.copies);
+  free(j.sorted);
   if (status) {
     fprintf(stderr, "natsim bench link: %s\n", error.text);
     return SIM_EXIT_NO_LAB;

@@ -82,7 +82,9 @@ function rateColour(share) {
 
 function range(cells) {
   const values = cells.map((cell) => cell.median).filter((value) => value !== null);
-  return values.length ? [Math.min(...values), Math.max(...values)] : [1, 1];
+  if (!values.length) return [1, 2];
+  const low = Math.min(...values);
+  return [low, Math.max(...values, 2 * low)]; // small differences stay small
 }
 
 /** 0 to 1 on a logarithmic scale. */
@@ -260,7 +262,7 @@ function showCell() {
     make("p", { class: "sub" },
       `${cell.connected} of ${cell.trials} connected (${cell.percent}, ${cell.interval})`,
       cell.connected ? ` · median ${ms(cell.median)} ms, p90 ${ms(cell.p90)} ms · won: ${won}` : ""),
-    ...(cell.connected > 1 ? [dots(cell)] : []),
+    ...(cell.dots.length > 1 ? [dots(cell)] : []),
     ...(hidden ? [make("p", { class: "hint" }, `${cell.told.length} trials are told here, those that ` +
       `did not connect first; ${hidden} more are in trials.jsonl.`)] : []),
     make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "trials" },
@@ -276,17 +278,16 @@ function worst(trials) {
 
 /** The milliseconds of each trial as a dot. */
 function dots(cell) {
-  const values = cell.told.filter((trial) => trial.ms !== null);
-  const high = niceTicks(0, Math.max(...values.map((trial) => trial.ms)), 5);
-  const most = high[high.length - 1] || 1;
+  const ticks = niceTicks(0, Math.max(...cell.dots.map(([, value]) => value)), 5);
+  const most = ticks[ticks.length - 1];
   const x = (value) => 10 + (value / most) * 480;
   return draw("svg", { class: "dots", viewBox: "0 0 500 58", role: "img",
-    "aria-label": `milliseconds of ${plural(values.length, "trial")}` },
-  high.map((tick) => [draw("line", { x1: x(tick), x2: x(tick), y1: 6, y2: 38, stroke: "var(--line)" }),
+    "aria-label": `milliseconds of ${plural(cell.dots.length, "trial")}` },
+  ticks.map((tick) => [draw("line", { x1: x(tick), x2: x(tick), y1: 6, y2: 38, stroke: "var(--line)" }),
     draw("text", { x: x(tick), y: 53, "text-anchor": "middle" }, tick === most ? `${tick} ms` : String(tick))]),
-  values.map((trial, i) => draw("circle", { cx: x(trial.ms), cy: 12 + (i * 7) % 22, r: 4,
-    fill: `var(--${trial.path === "relay" ? "relay" : "direct"})`, "fill-opacity": .8 },
-  draw("title", {}, `trial ${trial.trial}: ${ms(trial.ms)} ms, ${trial.winner}`))));
+  cell.dots.map(([trial, value, relay], i) => draw("circle", { cx: x(value), cy: 12 + (i * 7) % 22, r: 4,
+    fill: relay ? "var(--relay)" : "var(--direct)", "fill-opacity": .7 },
+  draw("title", {}, `trial ${trial}: ${ms(value)} ms`))));
 }
 
 function trialDetails(trial, open) {

@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 TOLD_OF_CELL = 200
 TOLD = 12_000
 ATTEMPTS_TOLD = 200
+DOTS_OF_CELL = 150
 LOG_TOLD = 8000
 
 
@@ -110,6 +111,15 @@ def _told_trials(trials: list[Trial], most: int) -> list[Trial]:
     return sorted(chosen, key=lambda trial: (trial.number, trial.seed))
 
 
+def _dots(trials: list[Trial]) -> list[list[Any]]:
+    """[trial, milliseconds, by relay] of the trials that connected; of many, some of each speed."""
+    timed = sorted((trial for trial in trials if trial.connect_ms is not None),
+                   key=lambda trial: trial.connect_ms or 0)
+    step = max(1, -(-len(timed) // DOTS_OF_CELL))
+    return [[trial.number, _round(trial.connect_ms), int(trial.path == "relay")]
+            for trial in timed[::-step]]
+
+
 # ---- groups --------------------------------------------------------------------------------------
 
 
@@ -137,7 +147,7 @@ def _group(group: Group, most: int, strings: Strings) -> dict[str, Any]:
     for (a, b), sample in group.cells.items():
         told = _told_trials(group.trials[a, b], most)
         cells.append({
-            "a": a, "b": b, **_sample(sample),
+            "a": a, "b": b, **_sample(sample), "dots": _dots(group.trials[a, b]),
             "told": [_trial(trial, run_of[trial.file], strings) for trial in told],
         })
     return {

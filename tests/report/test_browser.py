@@ -75,6 +75,9 @@ def test_a_click_shows_the_trials_and_why_they_failed(look):
       see("again", one("#cell code").innerText);
       see("address", location.hash);
       see("pressed", all("[aria-pressed=true]").length);
+      see("no dots", all("#cell circle").length);
+      one("#matrix button[data-a=open][data-b=symmetric]").click();
+      see("dots", all("#cell circle").map((dot) => dot.textContent));
       see("wide", document.documentElement.scrollWidth <= innerWidth);
     """)
     assert seen["cells"] == ["100%", "100%", "0%", "0%"]
@@ -85,6 +88,8 @@ def test_a_click_shows_the_trials_and_why_they_failed(look):
     assert "probed 203.0.113.7:4000, nothing came back" in seen["attempt"]
     assert any("timeout" in line for line in seen["attempt"])
     assert seen["again"].startswith("natsim run --a symmetric --b open")
+    assert seen["no dots"] == 0
+    assert seen["dots"] == ["trial 2: 80 ms", "trial 1: 80 ms"]
     assert "a=symmetric" in seen["address"] and seen["pressed"] == 1
     assert seen["wide"]
 

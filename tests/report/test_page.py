@@ -75,6 +75,14 @@ def test_many_trials_are_bounded_and_those_that_failed_come_first(results, monke
     (cell,) = embedded(make(results("many", trials)))["groups"][0]["cells"]
     assert [trial["trial"] for trial in cell["told"]] == [1, 2, 3, 9, 10]
     assert cell["trials"] == 10
+    assert len(cell["dots"]) == 8, "what is fast and what is slow is shown of all"
+
+
+def test_dots_of_many_trials_reach_from_the_fastest_to_the_slowest(results):
+    (cell,) = embedded(make(results("dots", [record(trial=i, ms=float(i)) for i in range(1, 1001)])))[
+        "groups"][0]["cells"]
+    assert len(cell["dots"]) <= page.DOTS_OF_CELL
+    assert cell["dots"][0] == [1000, 1000, 0] and cell["dots"][-1][1] < 10
 
 
 def test_strange_attempts_are_told_as_they_are(results):

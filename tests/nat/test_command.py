@@ -28,7 +28,6 @@ def one_line(text):
     [
         ([], "which command"),
         (["bogus"], "unknown command 'bogus'"),
-        (["verify"], "unknown command 'verify'"),
         (["run"], "--a PROFILE and --b PROFILE are needed"),
         (["run", "--a", "open", "--b", "half-cone"], "unknown profile 'half-cone'"),
         (["run", "--a", "open", "--b", "map=ei,map=ad"], "'map' is given twice"),

@@ -100,6 +100,7 @@ static void check_all_changes(const stun_service *service, const char *from) {
       wg_stun_message message = read_answer(&answer, WG_STUN_SUCCESS);
       warp_addr requester = addr(from);
       assert_addr(&message, WG_STUN_XOR_MAPPED_ADDRESS, &requester);
+      assert_addr(&message, WG_STUN_MAPPED_ADDRESS, &requester);
       assert_addr(&message, WG_STUN_RESPONSE_ORIGIN, &service->at[origin]);
       assert_addr(&message, WG_STUN_OTHER_ADDRESS,
                   &service->at[endpoint ^ (STUN_OTHER_IP | STUN_OTHER_PORT)]);

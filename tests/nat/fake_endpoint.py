@@ -26,17 +26,31 @@ def say(**event):
 
 def parse(text):
     ip, port = text.rsplit(":", 1)
-    return ip, int(port)
+    return ip.strip("[]"), int(port)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
 def own_ip(towards):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family(towards), socket.SOCK_DGRAM) as probe:
         probe.connect(towards)
         return probe.getsockname()[0]
 
 
+def unmask(value, transaction):
+    """The address in an XOR-MAPPED-ADDRESS (RFC 8489 14.2)."""
+    mask = struct.pack("!I", MAGIC) + transaction
+    port = struct.unpack_from("!H", value, 2)[0] ^ (MAGIC >> 16)
+    raw = bytes(a ^ b for a, b in zip(value[4:], mask))
+    if value[1] == 1:
+        return f"{socket.inet_ntoa(raw)}:{port}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{port}"
+
+
 def mapped_address(sock, server, tries=20):
-    """The XOR-MAPPED-ADDRESS of a binding response (RFC 8489 14.2)."""
+    """The outside address that a binding response tells (RFC 8489), or None."""
     transaction = os.urandom(12)
     request = struct.pack("!HHI", 1, 0, MAGIC) + transaction
     for _ in range(tries):
@@ -50,21 +64,24 @@ def mapped_address(sock, server, tries=20):
         while at + 4 <= len(data):
             kind, length = struct.unpack_from("!HH", data, at)
             if kind == 0x0020:
-                port, ip = struct.unpack_from("!HI", data, at + 6)
-                address = socket.inet_ntoa(struct.pack("!I", ip ^ MAGIC))
-                return f"{address}:{port ^ (MAGIC >> 16)}"
+                return unmask(data[at + 4 : at + 4 + length], transaction)
             at += 4 + (length + 3) // 4 * 4
-    raise SystemExit("no answer from the STUN server")
+    return None
 
 
 class Peer:
     def __init__(self, give_up_s):
         self.give_up_s = give_up_s
-        server = parse(os.environ["NATSIM_STUN"])
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server = parse(os.environ["NATSIM_STUN"].split(",")[0])
+        self.sock = socket.socket(family(server), socket.SOCK_DGRAM)
         port = 20000 + int(os.environ["NATSIM_SEED"]) % 40000
         self.sock.bind((own_ip(server), port))
-        say(event="ready", address=mapped_address(self.sock, server), name="fake-" + ROLE)
+        address = mapped_address(self.sock, server)
+        if not address:
+            say(event="failed", reason="no answer from the STUN server")
+            sys.stdin.read()  # until it is told to end
+            raise SystemExit
+        say(event="ready", address=address, name="fake-" + ROLE)
         self.heard = None  # where the other's packets come from
         self.acknowledged = False
         self.echoed = None
@@ -117,7 +134,8 @@ class Peer:
         if not self.until(lambda: self.acknowledged, self.give_up_s, probe):
             say(event="failed", reason="no answer from the peer", report=self.report("WARP_TIMEOUT"))
             return
-        say(event="connected", path="direct", transport="udp", family=4, winner="fake_punch",
+        say(event="connected", path="direct", transport="udp",
+            family=6 if self.sock.family == socket.AF_INET6 else 4, winner="fake_punch",
             phase="spray", report=self.report(""))
         body = os.urandom(64)
         self.until(lambda: self.echoed, self.give_up_s, lambda: self.send(b"e", self.heard, body))
@@ -128,7 +146,7 @@ class Peer:
         say(event="report", report=self.report("" if self.heard else "WARP_TIMEOUT"))
 
     def report(self, error):
-        return [{"plugin": "fake_punch", "family": 4, "error": error}]
+        return [{"plugin": "fake_punch", "error": error}]
 
 
 def misbehave(how):

@@ -24,7 +24,7 @@ def arguments(row):
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda r: "-".join(r[k] for k in ("place", "a", "b", "peer")))
-def test_place(natsim, row):
+def test_row(natsim, row):
     (trial,) = natsim.trials("run", *arguments(row))
     expected = (row["outcome"], row["path"], row["family"])
     got = (trial["outcome"], trial["path"] or "-", str(trial["family"] or "-"))

@@ -1,0 +1,178 @@
+"""What happens in the middle of a trial, who else is there, and what is kept of it."""
+
+import pathlib
+import struct
+import subprocess
+import sys
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+
+
+def watcher(changes):
+    return ["--endpoint", f"{sys.executable} {HERE / 'stun_watcher.py'} --changes {changes}"]
+
+
+# ---- events --------------------------------------------------------------------------------------
+
+
+def test_a_server_is_stopped_and_started_and_the_next_trial_finds_it(natsim):
+    trials = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 5, "--trials", 2, "--jobs",
+                           1, "--event", "150:stop-stun", "--event", "300:start-stun", "--without",
+                           "names", *watcher(2))
+    for trial in trials:
+        assert trial["reason"] == "answered, silent, answered"
+        stop, start = trial["events"]
+        assert stop["what"] == "stop-stun" and stop["when"] == "150"
+        assert 150 <= stop["at_ms"] < 300 <= start["at_ms"]
+
+
+def test_a_server_that_stays_down_is_up_in_the_next_trial(natsim):
+    trials = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 5, "--trials", 2, "--jobs",
+                           1, "--event", "150:stop-turn", "--without", "names", *watcher(1))
+    assert [t["reason"] for t in trials] == ["answered, silent"] * 2
+
+
+def test_an_uplink_goes_down_and_up(natsim):
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "open", "--rtt", 5, "--event",
+                             "100:uplink-down-a", "--event", "400:uplink-up-a", "--without",
+                             "names", *watcher(2))
+    assert trial["reason"] == "answered, silent, answered"
+
+
+def test_udp_is_blocked_before_the_word(natsim):
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "full-cone", "--event",
+                             "ready:block-udp-b", *natsim.fake_options)
+    assert trial["outcome"] == "failed"
+    assert trial["events"][0]["at_ms"] < 0
+
+
+def test_events_that_come_too_late_are_said_not_to_have_happened(natsim):
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "full-cone", "--event",
+                             "600000:reboot-a", "--event", "connected:expire-a",
+                             *natsim.fake_options)
+    assert trial["outcome"] == "connected"
+    assert trial["events"][0] == {"what": "reboot-a", "when": "600000", "at_ms": None}
+    assert trial["events"][1]["at_ms"] >= trial["connect_ms"]
+
+
+def test_a_rebooted_router_forgets_who_may_come_in(natsim):
+    """b's router forgets the mapping that a was told of, and b never writes first again."""
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "map=ei,filter=ei,alloc=random",
+                             "--event", "ready:reboot-b", *natsim.fake_options)
+    assert trial["outcome"] == "connected"  # b writes, and a answers to where that came from
+    (trial,) = natsim.trials("run", "--a", "symmetric", "--b", "map=ei,filter=ei,alloc=random",
+                             "--event", "ready:reboot-b", *natsim.fake_options)
+    assert trial["outcome"] == "failed"
+    (trial,) = natsim.trials("run", "--a", "symmetric", "--b", "map=ei,filter=ei,alloc=random",
+                             *natsim.fake_options)
+    assert trial["outcome"] == "connected"
+
+
+@pytest.mark.parametrize("args, words", [
+    (["--a", "open", "--b", "full-cone", "--event", "5:address-a"], "router-a has no NAT"),
+    (["--a", "open", "--b", "open", "--event", "5:melt-a"], "there is reboot-"),
+])
+def test_what_cannot_happen_is_refused(natsim, args, words):
+    done = natsim.run("run", *args)
+    assert done.returncode == 2
+    assert words in done.err and len(done.err.splitlines()) == 1
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+def test_neighbours_are_there_and_counted(natsim):
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "symmetric-seq", "--neighbours",
+                             "500/s", "--rtt", 100, *natsim.fake_options)
+    assert trial["outcome"] == "connected"
+    least = trial["connect_ms"] / 2 / 2  # half of what was asked for
+    assert least <= trial["neighbours"]["a"] and least <= trial["neighbours"]["b"]
+
+
+def test_neighbours_of_one_router_are_one_household(natsim):
+    (trial,) = natsim.trials("run", "--a", "open", "--b", "open", "--place", "same-lan",
+                             "--neighbours", "200/s", *natsim.fake_options)
+    assert trial["outcome"] == "connected"
+    assert trial["neighbours"]["b"] == 0
+
+
+# ---- what is kept --------------------------------------------------------------------------------
+
+
+def packets(path):
+    """The packets of a pcap file: interface and bytes from the network header on."""
+    data = path.read_bytes()
+    magic, linktype = struct.unpack_from("=I16xI", data)
+    assert magic == 0xA1B23C4D and linktype == 276
+    at, found = 24, []
+    while at < len(data):
+        length, = struct.unpack_from("=8xI4x", data, at)
+        found.append((struct.unpack_from("!4xI", data, at + 16)[0],
+                      data[at + 36 : at + 16 + length]))
+        at += 16 + length
+    return found
+
+
+def test_packets_and_logs_of_what_failed_are_kept(natsim, tmp_path):
+    args = ["matrix", "--profiles", "full-cone,symmetric", "--rtt", 5, "--out", tmp_path]
+    trials = natsim.trials(*args, *natsim.fake_options)
+    kept = {t["evidence"]: t for t in trials if "evidence" in t}
+    assert list(kept) == ["trials/1-symmetric-symmetric"]
+    assert {t["outcome"] for t in kept.values()} == {"failed"}
+    assert {p.name for p in (tmp_path / "trials").iterdir()} == {"1-symmetric-symmetric"}
+    folder = tmp_path / "trials/1-symmetric-symmetric"
+    names = {p.name for p in folder.iterdir()}
+    assert {"a.pcap", "b.pcap", "router-a.pcap", "router-b.pcap", "a.log", "b.log",
+            "turnserver.log"} <= names
+    at_host = [p for _, p in packets(folder / "a.pcap") if p.endswith(b"pa")]  # a's probes
+    at_router = [(i, p) for i, p in packets(folder / "router-a.pcap") if p.endswith(b"pa")]
+    assert len(at_host) >= 10
+    assert len(at_router) == 2 * len(at_host)  # in by one interface, out by the other
+    assert {i for i, _ in at_router} == {2, 3}
+
+
+def test_all_are_kept_when_asked_for(natsim, tmp_path):
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "open", "--pcap", "--neighbours",
+                             "100/s", "--out", tmp_path, *natsim.fake_options)
+    assert trial["outcome"] == "connected"
+    folder = tmp_path / trial["evidence"]
+    assert {p.name for p in folder.glob("*.pcap")} == {
+        "a.pcap", "b.pcap", "router-a.pcap", "router-b.pcap"}  # and none of the neighbours'
+    assert sum(1 for _, p in packets(folder / "router-a.pcap") if b"neighbour" in p) > 0
+
+
+def test_tcpdump_reads_what_is_kept(natsim, tmp_path):
+    (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "open", "--pcap", "--out", tmp_path,
+                             *natsim.fake_options)
+    try:
+        done = subprocess.run(["tcpdump", "-Z", "root", "-nr",
+                               tmp_path / trial["evidence"] / "b.pcap", "udp"],
+                              capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("tcpdump is not installed")
+    if "Operation not permitted" in done.stderr or "couldn't" in done.stderr.lower():
+        pytest.skip("tcpdump does not run here: " + done.stderr)
+    assert done.returncode == 0 and "192.0.2.130" in done.stdout
+
+
+def test_the_logs_of_what_failed_have_what_the_peers_wrote(natsim, tmp_path):
+    (trial,) = natsim.trials("run", "--a", "open", "--b", "open", "--out", tmp_path, "--endpoint",
+                             f"{natsim.fake} --misbehave exit", "--without", "names")
+    folder = tmp_path / trial["evidence"]
+    assert "this peer gives up at once" in (folder / "a.log").read_text()
+
+
+def test_names_too_long_for_a_file_are_cut(natsim, tmp_path):
+    nat = "map=apd,filter=apd,alloc=sequential:10,range=2000-60000,hairpin=on,unsolicited=reset," \
+          "strays=reject,udp-lifetime=130,tcp-lifetime=7201"
+    (trial,) = natsim.trials("run", "--a", nat, "--b", nat, "--pcap", "--out", tmp_path,
+                             *natsim.fake_options)
+    assert (tmp_path / trial["evidence"] / "a.pcap").exists()
+
+
+def test_an_ordinary_run_keeps_nothing_and_says_nothing(natsim):
+    (trial,) = natsim.trials("run", "--a", "symmetric", "--b", "symmetric", *natsim.fake_options)
+    assert trial["outcome"] == "failed"
+    assert not {"evidence", "events", "neighbours"} & set(trial)

@@ -33,6 +33,7 @@ static void help(void) {
         "Examples:\n"
         "  natsim matrix                                    the 25 pairs of five NATs\n"
         "  natsim run --a port-restricted --b symmetric     one pair\n"
+        "  natsim lab --a port-restricted --b symmetric     look around in one\n"
         "  natsim profiles                                  what NATs there are\n\n"
         "Exit status: 0 all trials came to an end, 1 a check failed or a trial was an error,\n"
         "2 usage, 3 the laboratory could not be built, 128 + N ended by signal N.\n",

@@ -13,7 +13,7 @@ static void help(void) {
         "  natsim run --a full-cone --b symmetric\n"
         "  natsim run --a map=ad,filter=apd,alloc=sequential:2 --b open --trials 20 --json\n"
         "  natsim run --a symmetric --b symmetric --no-relay --loss 2 --out results\n"
-        "  natsim run --a open --b open --endpoint 'python3 my_peer.py'\n",
+        "  natsim run --a open --b open --endpoint 'python3 my_peer.py'\n"
         "  natsim run --a full-cone --b symmetric --event 200:reboot-a --neighbours 50/s\n",
         stdout);
 }

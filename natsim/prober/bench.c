@@ -51,12 +51,20 @@ socklen_t sim_endpoint_len(const sim_endpoint *endpoint) {
   return endpoint->any.sa_family == AF_INET6 ? sizeof endpoint->in6 : sizeof endpoint->in4;
 }
 
+static sim_endpoint ask_socket(int (*ask)(int, struct sockaddr *, socklen_t *), int fd) {
+  sim_endpoint out = {.any = {.sa_family = AF_UNSPEC}};
+  socklen_t len = sizeof out;
+  if (ask(fd, &out.any, &len) < 0)
+    memset(&out, 0, sizeof out);
+  return out;
+}
+
 sim_endpoint sim_peer_of(int fd) {
-  sim_endpoint peer = {.any = {.sa_family = AF_UNSPEC}};
-  socklen_t len = sizeof peer;
-  if (getpeername(fd, &peer.any, &len) < 0)
-    memset(&peer, 0, sizeof peer);
-  return peer;
+  return ask_socket(getpeername, fd);
+}
+
+sim_endpoint sim_own_of(int fd) {
+  return ask_socket(getsockname, fd);
 }
 
 static bool read_endpoint(int family, const char *text, sim_endpoint *out) {

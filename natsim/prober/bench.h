@@ -30,8 +30,9 @@ sim_endpoint sim_with_port(const sim_endpoint *endpoint, unsigned port);
 bool sim_same_ip(const sim_endpoint *one, const sim_endpoint *other);
 bool sim_same(const sim_endpoint *one, const sim_endpoint *other); /* address and port */
 socklen_t sim_endpoint_len(const sim_endpoint *endpoint);
-/* Of the socket's other end, or its own; a zeroed one when it has none. */
+/* Of the socket's other end, and its own; a zeroed one when it has none. */
 sim_endpoint sim_peer_of(int fd);
+sim_endpoint sim_own_of(int fd);
 
 enum { SIM_BENCH_FDS = 512, SIM_BENCH_SERVERS = 24 };
 

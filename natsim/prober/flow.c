@@ -106,20 +106,34 @@ bool sim_reach(sim_local *local, int which, unsigned port, sim_flow *out) {
   return false;
 }
 
-bool sim_flow_answered(sim_local *local, const sim_flow *flow) {
-  sim_bench *bench = local->bench;
-  sim_endpoint from;
-  if (local->type == SOCK_DGRAM)
-    return await_nonce(bench, flow->near_fd, send_nonce(bench, flow->far_fd, &flow->seen), &from);
+/* A byte from one end of a connection to the other. */
+static bool carry_byte(sim_bench *bench, int from, int to) {
   char byte = 'a';
-  if (send(flow->far_fd, &byte, 1, MSG_NOSIGNAL) != 1)
+  if (send(from, &byte, 1, MSG_NOSIGNAL) != 1)
     return false;
   for (int round = 0; round < SIM_ROUNDS; round++) {
     sim_bench_round(bench);
-    if (recv(flow->near_fd, &byte, 1, 0) == 1)
+    if (recv(to, &byte, 1, 0) == 1)
       return true;
   }
   return false;
+}
+
+bool sim_flow_asked(sim_local *local, const sim_flow *flow) {
+  sim_bench *bench = local->bench;
+  if (local->type == SOCK_STREAM)
+    return carry_byte(bench, flow->near_fd, flow->far_fd);
+  sim_endpoint to = sim_own_of(flow->far_fd), from;
+  return await_nonce(bench, flow->far_fd, send_nonce(bench, flow->near_fd, &to), &from) &&
+         sim_same(&from, &flow->seen);
+}
+
+bool sim_flow_answered(sim_local *local, const sim_flow *flow) {
+  sim_bench *bench = local->bench;
+  sim_endpoint from;
+  if (local->type == SOCK_STREAM)
+    return carry_byte(bench, flow->far_fd, flow->near_fd);
+  return await_nonce(bench, flow->near_fd, send_nonce(bench, flow->far_fd, &flow->seen), &from);
 }
 
 /* ---- knocking from outside ------------------------------------------------------------------- */

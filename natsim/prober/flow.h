@@ -26,6 +26,8 @@ int sim_local_open(sim_local *local, sim_bench *bench, int type, int which, unsi
 
 /* Sends to, or connects to, the server's address `which` and port. False: nothing arrived. */
 bool sim_reach(sim_local *local, int which, unsigned port, sim_flow *out);
+/* True when more that is sent over the flow arrives at the server, from where it came before. */
+bool sim_flow_asked(sim_local *local, const sim_flow *flow);
 /* True when what the server answers over the flow arrives inside. */
 bool sim_flow_answered(sim_local *local, const sim_flow *flow);
 

@@ -27,7 +27,7 @@ typedef struct watch {
   sim_local locals[LOOKS];
   sim_flow flows[LOOKS];
   bool open;
-  double begun_ms;
+  double begun_ms[LOOKS]; /* the last packet of the flow went not earlier ([0]), not later ([1]) */
   sim_lifetimes kernel;
   bool alive[LOOKS];
 } watch;
@@ -48,18 +48,22 @@ static bool watched(const watch *w) {
   return w->open && w->kernel.flow_s && shortest_s(w) <= SIM_WATCHED_S;
 }
 
-/* The last packets of the flows go by in both directions, so that nothing counts as half open. */
+/* Packets have gone by in both directions, so that nothing counts as half open; the last one goes
+ * out. */
 static void open_flows(sim_bench *bench, int t, watch *w) {
   w->open = true;
-  for (int look = 0; look < LOOKS; look++)
-    w->open = w->open &&
-              !sim_local_open(&w->locals[look], bench, types[t], 0, FIRST_PORT + (unsigned)look) &&
-              sim_reach(&w->locals[look], 0, SIM_PROBE_PORT_1, &w->flows[look]) &&
-              sim_flow_answered(&w->locals[look], &w->flows[look]);
-  sim_flow again;
-  for (int look = 0; types[t] == SOCK_DGRAM && w->open && look < LOOKS; look++)
-    w->open = sim_reach(&w->locals[look], 0, SIM_PROBE_PORT_1, &again);
-  w->begun_ms = now_ms();
+  for (int look = 0; look < LOOKS; look++) {
+    sim_local *local = &w->locals[look];
+    w->open = w->open && !sim_local_open(local, bench, types[t], 0, FIRST_PORT + (unsigned)look) &&
+              sim_reach(local, 0, SIM_PROBE_PORT_1, &w->flows[look]) &&
+              sim_flow_answered(local, &w->flows[look]);
+  }
+  for (int look = 0; w->open && look < LOOKS; look++) {
+    w->begun_ms[look] = now_ms();
+    w->open = sim_flow_asked(&w->locals[look], &w->flows[look]);
+    if (look)
+      w->begun_ms[look] = now_ms();
+  }
 }
 
 static void await_time(sim_bench *bench, double due_ms) {
@@ -70,7 +74,14 @@ static void await_time(sim_bench *bench, double due_ms) {
 }
 
 static double due(const watch *w, int look) {
-  return w->begun_ms + shortest_s(w) * 1000.0 + (look ? AFTER_MS : -BEFORE_MS);
+  return w->begun_ms[look] + shortest_s(w) * 1000.0 + (look ? AFTER_MS : -BEFORE_MS);
+}
+
+/* A look that comes late, on a machine that is busy, proves nothing: it counts as a good one. */
+static void look_at(sim_bench *bench, watch *w, int look) {
+  await_time(bench, due(w, look));
+  bool late = !look && now_ms() > due(w, look) + BEFORE_MS / 2;
+  w->alive[look] = late || sim_flow_answered(&w->locals[look], &w->flows[look]);
 }
 
 /* Looks at all flows, the earliest first. */
@@ -87,10 +98,8 @@ static void look_at_all(sim_bench *bench, watch watches[TRANSPORTS]) {
         }
     if (best_t < 0)
       return;
-    watch *w = &watches[best_t];
     done[best_t][best_look] = true;
-    await_time(bench, due(w, best_look));
-    w->alive[best_look] = sim_flow_answered(&w->locals[best_look], &w->flows[best_look]);
+    look_at(bench, &watches[best_t], best_look);
   }
 }
 

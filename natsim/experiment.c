@@ -1,6 +1,7 @@
 #include "natsim/experiment.h"
 
 #include "natsim/files.h"
+#include "natsim/limits.h"
 #include "natsim/supervisor.h"
 #include "natsim_commit.h"
 
@@ -94,6 +95,10 @@ static int run_plan(enum sim_command command, const sim_options *options, const 
   if (sim_programs_find(options, &programs, &error))
     return complain(SIM_EXIT_NO_LAB, &error);
   sim_supervision setup = {.work = {options, plan, &programs, -1}, .expectations = expectations};
+  sim_room room;
+  sim_room_read(&room);
+  if (sim_room_check(&room, &sim_need_job, sim_jobs(&setup.work), "--jobs", &error))
+    return complain(SIM_EXIT_NO_LAB, &error);
   if (options->out && open_results(command, options, plan, &setup.trials_out, &error))
     return complain(SIM_EXIT_NO_LAB, &error);
   /* Before the sandbox: what the host has under /run cannot be opened inside. */

@@ -233,7 +233,7 @@ static void loop(supervisor *s) {
   }
 }
 
-static unsigned jobs_wanted(const sim_work *work) {
+unsigned sim_jobs(const sim_work *work) {
   long cores = sysconf(_SC_NPROCESSORS_ONLN);
   unsigned jobs = work->options->jobs ? work->options->jobs : cores > 0 ? (unsigned)cores : 1;
   if (jobs > JOBS_MAX)
@@ -264,7 +264,7 @@ int sim_supervise(void *arg) {
     free(s.summaries);
     return SIM_EXIT_NO_LAB;
   }
-  for (unsigned i = jobs_wanted(&s.setup->work); i; i--) {
+  for (unsigned i = sim_jobs(&s.setup->work); i; i--) {
     int status = start_job(&s);
     if (status) {
       lab_failed(&s, strerror(-status));

@@ -12,6 +12,8 @@ typedef struct sim_supervision {
   const sim_expectations *expectations; /* or NULL */
 } sim_supervision;
 
+/* How many jobs the work is done by: as asked or one for each core, and no more than trials. */
+unsigned sim_jobs(const sim_work *work);
 /* The lab of ns_sandbox_run: `arg` is a sim_supervision. Returns the exit status of the command;
  * 128 + signal after SIGINT or SIGTERM. */
 int sim_supervise(void *arg);

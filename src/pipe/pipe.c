@@ -71,7 +71,6 @@ void wg_pipe_move(warp_pipe *pipe, wg_pipe_state to) {
     wg_pipe_wake(pipe, 0);
     break;
   case WG_PIPE_CLOSING:
-    stop_timer(pipe, &pipe->soon); /* no more callbacks */
     wg_pipe_watch_in(pipe, WG_PIPE_LINGER_MS * 1000u);
     break;
   case WG_PIPE_GONE:

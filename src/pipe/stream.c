@@ -25,8 +25,7 @@ static void stream_output(warp_pipe *pipe, const uint8_t *data, size_t len) {
   if (status == WARP_AGAIN) {
     status = wg_queue_push(&pipe->unsent, data, len) ? WARP_OK : WARP_NOMEM;
   }
-  /* After our end nothing of ours can be missing; how the carrier is, it says itself. */
-  if (status != WARP_OK && !pipe->sent_end) {
+  if (status != WARP_OK) {
     pipe->send_status = status;
     wg_pipe_wake(pipe, 0);
   }

@@ -54,7 +54,11 @@ static const unsigned allowed[] = {
 };
 
 void wg_pipe_move(warp_pipe *pipe, wg_pipe_state to) {
-  assert(allowed[pipe->state] & 1u << to);
+  bool is_allowed = (allowed[pipe->state] & 1u << to) != 0;
+  assert(is_allowed);
+  if (!is_allowed) {
+    return;
+  }
   pipe->state = to;
   switch (to) {
   case WG_PIPE_SECURED:

@@ -469,91 +469,6 @@ static void carrier_that_ignores_the_pause_is_cut_off(void **state) {
   rig_free(&rig);
 }
 
-/* ---- peers that break the rules -------------------------------------------------------------- */
-
-static void first_bytes_must_nominate(void **state) {
-  (void)state;
-  static const struct {
-    uint8_t bytes[6];
-    uint8_t len;
-    int status;
-  } rows[] = {
-      {{0xE7, 0x57, 1, 1}, 4, WARP_OK},
-      {{0xE7, 0x57, 1, 1, 'x', 'y'}, 6, WARP_OK}, /* in one record with data */
-      {{0xE7, 0x57, 2, 1}, 4, WARP_VERSION},
-      {{0xE7, 0x57, 1, 2}, 4, WARP_MALFORMED},
-      {{'G', 'E', 1, ' '}, 4, WARP_MALFORMED},
-  };
-  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-    pipe_rig rig;
-    rig_init(&rig, WARP_STREAM);
-    rig.client.nominate = false;
-    rig_open(&rig, RIG_HELLO_LEN);
-    rig_run(&rig, 200);
-    assert_int_equal(wg_secure_write(rig.client.pipe->secure, rows[i].bytes, rows[i].len), WARP_OK);
-    rig_run(&rig, 100);
-    assert_int_equal(rig.server.nominated, rows[i].status == WARP_OK);
-    assert_int_equal(rig.server.fail_status, rows[i].status);
-    if (rows[i].len > 4) {
-      assert_received(&rig.server, "xy");
-    }
-    rig_free(&rig);
-  }
-}
-
-static void responder_may_not_speak_first(void **state) {
-  (void)state;
-  pipe_rig rig;
-  rig_init(&rig, WARP_STREAM);
-  rig.client.nominate = false;
-  rig_open(&rig, RIG_HELLO_LEN);
-  wg_pipe_set_initiator(rig.client.pipe, true); /* but it has not decided yet */
-  rig_run(&rig, 200);
-  assert_int_equal(wg_secure_write(rig.server.pipe->secure, "x", 1), WARP_OK);
-  rig_run(&rig, 100);
-  assert_int_equal(rig.client.failed, 1);
-  assert_int_equal(rig.client.fail_status, WARP_MALFORMED);
-  rig_free(&rig);
-}
-
-static void garbage_ends_it_in_every_state(void **state) {
-  (void)state;
-  for (unsigned ms = 0; ms <= 140; ms += 20) {
-    for (int i = 0; i < 4; i++) {
-      pipe_rig rig;
-      rig_init(&rig, WARP_STREAM);
-      rig.client.nominate = i < 2;
-      rig_open(&rig, RIG_HELLO_LEN);
-      rig_run(&rig, ms);
-      rig_end *end = i % 2 == 0 ? &rig.client : &rig.server;
-      uint8_t junk[300];
-      for (size_t j = 0; j < sizeof junk; j++) {
-        junk[j] = (uint8_t)wg_rng_next(&rig.rng);
-      }
-      junk[0] = 99; /* no content type */
-      rig_inject(end, junk, sizeof junk);
-      rig_run(&rig, 10);
-      assert_int_equal(end->failed + end->ended, 1);
-      assert_int_equal(end->failed > 0 ? end->fail_status : end->end_status, WARP_TLS);
-      rig_free(&rig);
-    }
-  }
-}
-
-static void damaged_record_ends_it(void **state) {
-  (void)state;
-  pipe_rig rig;
-  connect_stream(&rig);
-  warp_pipe_send(rig.client.pipe, "0123456789", 10);
-  rig.client.out.bytes.data[rig.client.out.bytes.head + 8] ^= 1;
-  rig_run(&rig, 200);
-  assert_int_equal(rig.server.messages, 0);
-  assert_int_equal(rig.server.end_status, WARP_TLS);
-  assert_int_equal(rig.client.ended, 1); /* it was told by an alert */
-  assert_int_equal(rig.client.end_status, WARP_TLS);
-  rig_free(&rig);
-}
-
 /* ---- closing in callbacks -------------------------------------------------------------------- */
 
 static void close_me(rig_end *end) {
@@ -638,10 +553,6 @@ int main(void) {
       cmocka_unit_test(all_may_come_at_once),
       cmocka_unit_test(byte_by_byte),
       cmocka_unit_test(carrier_that_ignores_the_pause_is_cut_off),
-      cmocka_unit_test(first_bytes_must_nominate),
-      cmocka_unit_test(responder_may_not_speak_first),
-      cmocka_unit_test(garbage_ends_it_in_every_state),
-      cmocka_unit_test(damaged_record_ends_it),
       cmocka_unit_test(may_be_closed_in_every_callback),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,8 +63,8 @@ int wg_router_check(wg_router *router, const uint8_t *bytes, size_t len, uint8_t
                     warp_key *sender, wg_message *message);
 void wg_router_counters_get(const wg_router *router, wg_router_counters *out);
 
-/* How a record names a broker: "host:port" in lower case, without credentials. WARP_INVALID,
- * WARP_TOO_BIG (longer than a hint may be). */
+/* How a record names a broker: "host:port" without credentials. WARP_INVALID, WARP_TOO_BIG (longer
+ * than a hint may be). */
 int wg_broker_hint(const char *server, char out[WG_HINT_LEN]);
 /* The topic of a key: "warp/1/" and 32 hex digits of its hash. */
 void wg_topic(const warp_key *key, char out[WG_TOPIC_LEN]);

@@ -12,6 +12,9 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   if (connect == NULL)
     return WARP_NOMEM;
   connect->config = *config;
+  connect->self =
+      (wg_contact_self){.record = &connect->record, .loopback_only = config->loopback_only};
+  memcpy(connect->self.machine, config->machine, sizeof connect->self.machine);
   wg_list_init(&connect->sessions);
   wg_list_init(&connect->inbound);
   wg_list_init(&connect->dead);
@@ -203,7 +206,7 @@ static int admit(wg_connect *connect, const warp_key *sender, const wg_message *
   if (connect->config.policy != NULL)
     contact = connect->config.policy(connect->config.policy_arg, sender);
   if (contact == WARP_CONTACT_IGNORE)
-    return WARP_UNTRUSTED;
+    return WARP_CANCELED; /* nothing is answered, not even an alert */
   if (contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL)
     return WARP_REFUSED;
   if (connect->session_count >= WG_SESSIONS_MAX ||

@@ -39,6 +39,7 @@ typedef struct wg_connect_config {
   wg_router *router;   /* NULL: no signalling */
   wg_mux *mux4, *mux6; /* NULL where there is no such socket */
   bool loopback_only;
+  uint8_t machine[WG_MACHINE_ID_LEN];
   uint64_t seed;
   warp_contact_policy policy; /* NULL: everybody */
   void *policy_arg;

@@ -37,8 +37,7 @@ int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to) {
   wg_session *session = attempt->session;
   wg_connect *connect = session->connect;
   wg_env *env = connect->config.env;
-  int status =
-      wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only, to);
+  int status = wg_may_contact(&connect->self, &session->peer_record, to);
   if (status != WARP_OK)
     return status;
   wg_dial *dial = calloc(1, sizeof *dial);

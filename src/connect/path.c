@@ -220,8 +220,7 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
 int warp_path_add(warp_path *path, const warp_addr *to) {
   const wg_session *session = path->attempt->session;
   const wg_connect *connect = session->connect;
-  int status =
-      wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only, to);
+  int status = wg_may_contact(&connect->self, &session->peer_record, to);
   if (status != WARP_OK)
     return status;
   return candidate_index(path, to) < 0 ? WARP_LIMIT : WARP_OK;

@@ -42,8 +42,7 @@ static int check_route(const wg_session *session, const warp_combo *combo, char 
     snprintf(why, room, "the peer's external address is not known");
     return WARP_RULED_OUT;
   }
-  if (wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only,
-                     &combo->peer->nic) != WARP_OK) {
+  if (wg_may_contact(&connect->self, &session->peer_record, &combo->peer->nic) != WARP_OK) {
     snprintf(why, room, "not proven to be on the same network");
     return WARP_RULED_OUT;
   }

@@ -177,6 +177,7 @@ warp_report wg_session_report(const wg_session *session, warp_report_row *rows);
 struct wg_connect {
   wg_connect_config config;
   wg_record record;
+  wg_contact_self self;
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len; /* 0: no record yet */
   wg_list sessions, inbound, dead;

@@ -87,8 +87,12 @@ static int machine_name(wg_env *env, const warp_conf *conf, char out[WARP_NAME_M
   uint8_t machine[WG_MACHINE_ID_LEN];
   int status = wg_machine_id(env, conf->machine_id, machine);
   if (status == WARP_OK) {
+    /* A name is public and the machine id is not: a tag of no key tells nothing of it. */
+    static const warp_key no_key;
+    uint8_t tag[WG_MACHINE_ID_LEN];
     char hex[2 * WG_MACHINE_ID_LEN + 1];
-    wg_hex_encode(machine, sizeof machine, hex);
+    wg_machine_tag(machine, &no_key, tag);
+    wg_hex_encode(tag, sizeof tag, hex);
     snprintf(out, WARP_NAME_MAX + 1, "m-%s", hex);
   }
   return status;

@@ -119,6 +119,8 @@ void wg_node_build_address(warp_node *node); /* address.c */
 void wg_node_setup_names(warp_node *node);   /* nicknames.c */
 void wg_node_setup_plugins(warp_node *node);
 
+/* How many of the configured brokers are used: the first sig_pipe_no, WG_ROUTER_BROKERS at most. */
+size_t wg_node_broker_count(const warp_node *node);
 /* Looks up STUN and TURN servers; `done` runs when all answered or were given up. */
 void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node));
 void wg_node_cancel_lookups(warp_node *node);

@@ -115,9 +115,8 @@ void wg_node_load_machine(warp_node *node) {
                       "no hardware identifiers: a random machine id, the listen port will change");
     return;
   }
-  char hex[2 * WG_MACHINE_ID_LEN + 1];
-  wg_hex_encode(node->machine, sizeof node->machine, hex);
-  wg_node_step_done(node, WARP_START_LOAD_MACHINE_IDENTITY, WARP_OK, "machine %s", hex);
+  wg_node_step_done(node, WARP_START_LOAD_MACHINE_IDENTITY, WARP_OK, "machine id from %s",
+                    node->conf.machine_id != NULL ? "the configuration" : "the hardware");
 }
 
 void wg_node_load_key(warp_node *node) {

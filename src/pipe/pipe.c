@@ -174,7 +174,7 @@ static void report_end(warp_pipe *pipe) {
 static void on_soon(void *arg) {
   warp_pipe *pipe = arg;
   wg_pipe_enter(pipe);
-  if (pipe->adopted && !pipe->delivering) {
+  if (pipe->adopted && !pipe->stopped && !pipe->delivering) {
     pipe->delivering = true;
     if (pipe->state == WG_PIPE_OPEN) {
       pipe->of_kind->deliver_held(pipe);
@@ -185,7 +185,7 @@ static void on_soon(void *arg) {
   }
   report_end(pipe);
   bool now_or_never =
-      pipe->state == WG_PIPE_DOWN || (pipe->kind == WARP_MESSAGES && pipe->state == WG_PIPE_OPEN);
+      pipe->state == WG_PIPE_DOWN || (pipe->state == WG_PIPE_OPEN && pipe->of_kind->has_room(pipe));
   if (pipe->want_drain && now_or_never) {
     pipe->want_drain = false;
     if (pipe->handlers.on_drain != NULL) {

@@ -267,7 +267,8 @@ typedef void (*warp_pipe_on_data)(void *arg, warp_pipe *pipe, const uint8_t *dat
  * goes on until we close (a sender that waits for room gets on_drain also when there will be none,
  * and the next send says so). */
 typedef void (*warp_pipe_on_end)(void *arg, warp_pipe *pipe, int status);
-/* The send queue is empty again after a WARP_AGAIN. */
+/* The send queue is empty again after a WARP_AGAIN, or for good after warp_pipe_shutdown: the
+ * system has all that was sent. */
 typedef void (*warp_pipe_on_drain)(void *arg, warp_pipe *pipe);
 
 typedef struct warp_pipe_handlers {
@@ -287,6 +288,10 @@ WARP_API int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len);
 /* Ends a stream's sending side after what is queued; the peer sees the end, receiving goes on.
  * WARP_UNSUPPORTED on messages. */
 WARP_API int warp_pipe_shutdown(warp_pipe *pipe);
+/* Stops handing out what arrives, or goes on: for a receiver that cannot keep up. A stream's peer
+ * feels it by back-pressure; of messages 64 KiB wait here, more are lost. on_end waits for what
+ * came before it, unless the pipe broke. WARP_INVALID on NULL, WARP_CLOSED when it has broken. */
+WARP_API int warp_pipe_pause(warp_pipe *pipe, bool paused);
 /* Copies what is known of the pipe. WARP_INVALID on NULL. */
 WARP_API int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out);
 /* Closes and frees the pipe; what is queued is still sent within 2 s. No callback of it runs

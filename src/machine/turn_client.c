@@ -544,7 +544,11 @@ static int ask(wg_turn_client *client, const warp_addr *addr, bool channel, uint
   if (client->state == WG_TURN_ALLOCATED) {
     start_peer(client, peer, now_us);
   }
-  return peer->state == WG_TURN_PEER_LOST ? peer->request.status : WARP_OK;
+  if (peer->state == WG_TURN_PEER_LOST) {
+    peer->told = true; /* by what is returned */
+    return peer->request.status;
+  }
+  return WARP_OK;
 }
 
 int wg_turn_client_permit(wg_turn_client *client, const warp_addr *peer, uint64_t now_us) {

@@ -111,10 +111,14 @@ WARP_API warp_loop *warp_loop_wrap(struct uv_loop_s *loop);
 WARP_API int warp_loop_run(warp_loop *loop);
 /* Makes warp_loop_run return after the present iteration. Same thread only. */
 WARP_API void warp_loop_stop(warp_loop *loop);
-/* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread.
+/* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread. It keeps
+ * warp_loop_run running, but not a wrapped loop that the program runs itself.
  * WARP_NOMEM when it cannot be queued, WARP_LIMIT when 1024 calls already wait. */
 WARP_API int warp_loop_post(warp_loop *loop, void (*cb)(void *arg), void *arg);
-/* Frees the loop. Every node must be closed before; WARP_STATE if something is still open. */
+/* Frees the loop. Every node must be closed before; WARP_STATE if something is still open, if calls
+ * of warp_loop_post still wait, or from inside warp_loop_run. Connections that still send their
+ * rest take up to 2 s: a loop of the library's own runs that long in here; the program must run a
+ * wrapped one until it has nothing more to do. */
 WARP_API int warp_loop_close(warp_loop *loop);
 
 /* ---- configuration --------------------------------------------------------------------------- */
@@ -173,7 +177,7 @@ typedef enum warp_log_level {
 typedef struct warp_conf {
   const char *data_dir;   /* folder of the keystore; NULL: $XDG_DATA_HOME/warpgate or
                              ~/.local/share/warpgate */
-  const char *key_name;   /* keystore entry; NULL: "default" */
+  const char *key_name;   /* keystore entry; NULL: "default"; "": a new key that is not kept */
   const char *machine_id; /* NULL: from the system's hardware identifiers */
   uint16_t listen_port;   /* 0: hash of the machine id into 10000-60000, next of a fixed sequence if
                              taken */

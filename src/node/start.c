@@ -121,12 +121,15 @@ void wg_node_load_machine(warp_node *node) {
 
 void wg_node_load_key(warp_node *node) {
   const char *name = node->conf.key_name != NULL ? node->conf.key_name : "default";
-  int status = wg_identity_load(node->env, node->conf.data_dir, name, &node->identity);
+  bool kept = name[0] != '\0';
+  int status = kept ? wg_identity_load(node->env, node->conf.data_dir, name, &node->identity)
+                    : wg_identity_generate(&node->identity);
   if (status != WARP_OK) {
     wg_logf(&node->env->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded: %s", name,
             warp_strerror(status));
     wg_node_start_failed(node, status);
     return;
   }
-  wg_node_step_done(node, WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH, WARP_OK, "key \"%s\"", name);
+  wg_node_step_done(node, WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH, WARP_OK, "%s%s",
+                    kept ? "key " : "a new key", name);
 }

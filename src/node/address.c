@@ -78,8 +78,17 @@ static int new_connect(warp_node *node) {
   return wg_connect_new(&config, &node->connect);
 }
 
+/* Half of the lifetime is left for as many tries as it takes. */
+static void plan_renewal(warp_node *node);
+
 static void on_renew(void *arg) {
-  wg_node_renew(arg);
+  warp_node *node = arg;
+  plan_renewal(node);
+  wg_node_renew(node);
+}
+
+static void plan_renewal(warp_node *node) {
+  wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_LIFETIME_S * 500000, on_renew, node);
 }
 
 void wg_node_build_address(warp_node *node) {
@@ -90,7 +99,7 @@ void wg_node_build_address(warp_node *node) {
     wg_node_start_failed(node, status);
     return;
   }
-  wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_LIFETIME_S * 500000, on_renew, node);
+  plan_renewal(node);
   wg_node_step_done(node, WARP_START_BUILD_NODE_ADDRESS, WARP_OK,
                     "record of %zu bytes, %zu endpoint%s", node->record_len,
                     node->record.endpoint_count, node->record.endpoint_count == 1 ? "" : "s");

@@ -61,7 +61,7 @@ struct warp_node {
   wg_identity *identity;
   wg_router *router;
   bool signal_waiting;
-  unsigned signal_failed; /* brokers that failed while the start waits */
+  bool signal_failed[WG_ROUTER_BROKERS]; /* brokers that failed while the start waits */
   char signal_detail[96];
 
   warp_addr stun_servers[WG_NODE_STUN_SERVERS];
@@ -84,7 +84,6 @@ struct warp_node {
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len;
   wg_timer renew;
-  wg_timer refresh;
   char nickname[WARP_NAME_MAX + 1];
   bool nickname_pending;
   warp_node_on_pipe on_pipe;

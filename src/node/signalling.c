@@ -25,6 +25,20 @@ size_t wg_node_broker_count(const warp_node *node) {
   return count;
 }
 
+/* A broker failed: is there none left that may still come? Each tries again by itself, so one may
+ * fail several times while another has not answered yet. */
+static bool all_failed(warp_node *node, const char *server) {
+  size_t count = wg_node_broker_count(node);
+  unsigned failed = 0;
+  for (size_t i = 0; i < count; i++) {
+    char hint[WG_HINT_LEN];
+    if (wg_broker_hint(node->conf.brokers[i], hint) == WARP_OK && strcmp(hint, server) == 0)
+      node->signal_failed[i] = true;
+    failed += node->signal_failed[i] ? 1 : 0;
+  }
+  return failed == count;
+}
+
 static void on_state(void *arg, const char *server, int status) {
   warp_node *node = arg;
   wg_logf(&node->env->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "broker %s: %s",
@@ -35,7 +49,7 @@ static void on_state(void *arg, const char *server, int status) {
            status == WARP_OK ? "subscribed" : warp_strerror(status));
   if (status == WARP_OK)
     finish(node, WARP_OK);
-  else if (++node->signal_failed >= wg_node_broker_count(node))
+  else if (all_failed(node, server))
     finish(node, status);
 }
 

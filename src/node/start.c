@@ -60,7 +60,8 @@ void wg_node_step_done(warp_node *node, warp_start_phase phase, int status, cons
           warp_start_phase_name(phase), detail);
   if (node->conf.on_start_event != NULL)
     node->conf.on_start_event(node->conf.start_arg, &event);
-  if (--node->steps_pending == 0)
+  /* The program may have closed the node in its callback: the timer is not ours then. */
+  if (--node->steps_pending == 0 && node->state == WG_NODE_STARTING)
     wg_timer_start(node->env, &node->step_timer, 0, on_row, node);
 }
 

@@ -188,6 +188,9 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
   wg_mux *mux = wg_connect_mux(connect, attempt->combo.family);
   if (socket == NULL && mux == NULL)
     return WARP_UNSUPPORTED;
+  if (socket == NULL && attempt->session->role == WARP_RESPONDER &&
+      mux->tag_count >= WG_MUX_TAGS - WG_MUX_TAGS_OWN)
+    return WARP_LIMIT;
   warp_path *path = calloc(1, sizeof *path);
   if (path == NULL)
     return WARP_NOMEM;

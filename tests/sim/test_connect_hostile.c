@@ -301,6 +301,47 @@ static void test_strangers_leave_room(void **state) {
   assert_int_equal(calls, WG_SESSIONS_OWN);
 }
 
+static void nobody(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
+  (void)arg;
+  (void)payload;
+  (void)len;
+  (void)from;
+}
+
+/* The same of the paths that share a socket. */
+static void test_paths_leave_room(void **state) {
+  (void)state;
+  enum { TAKEN = WG_MUX_TAGS - WG_MUX_TAGS_OWN };
+  static rogue evil;
+  static wg_mux_tag tags[TAKEN];
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_mux *mux = &both.b.node->families[0].mux;
+  for (size_t i = 0; i < TAKEN; i++) {
+    uint8_t tag[WG_TAG_LEN] = {(uint8_t)i, (uint8_t)(i >> 8)};
+    assert_int_equal(wg_mux_bind(mux, &tags[i], tag, nobody, NULL), WARP_OK);
+  }
+  wg_message message = rogue_message(&evil, 1);
+  rogue_send(&evil, &message);
+  run(&both, second);
+  assert_int_equal(evil.got[WG_MESSAGE_FAIL], 1);
+  assert_int_equal(evil.status, WARP_LIMIT);
+  unsigned calls = 0;
+  assert_int_equal(warp_auto_connect(both.b.node, evil.bytes, evil.len,
+                                     &(warp_connect_options){.plugins = "udp_punch"}, canceled,
+                                     &calls),
+                   WARP_OK);
+  run(&both, second);
+  assert_int_equal(mux->tag_count, TAKEN + 1);
+  for (size_t i = 0; i < TAKEN; i++)
+    wg_mux_unbind(mux, &tags[i]);
+  rogue_close(&evil);
+  peers_free(&both);
+  assert_int_equal(calls, 1);
+}
+
 /* Connections that say nothing hold places for strangers, but do not keep a peer out. */
 static void test_silent_streams(void **state) {
   (void)state;
@@ -553,6 +594,7 @@ int main(void) {
       cmocka_unit_test(test_late_message_of_an_ended_session),
       cmocka_unit_test(test_sessions_of_one_peer),
       cmocka_unit_test(test_strangers_leave_room),
+      cmocka_unit_test(test_paths_leave_room),
       cmocka_unit_test(test_silent_streams),
       cmocka_unit_test(test_many_streams_of_one_attempt),
       cmocka_unit_test(test_invitation_into_a_connected_session),

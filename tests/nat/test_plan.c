@@ -182,7 +182,8 @@ static void seeds_depend_on_everything(void **state) {
 /* A seed written down in a bug report must mean the same in later versions. */
 static void seeds_stay_what_they_were(void **state) {
   (void)state;
-  assert_int_equal(sim_trial_seed(7, "full-cone", "symmetric", "auto", 1), UINT64_C(0xffd729a860fda));
+  assert_int_equal(sim_trial_seed(7, "full-cone", "symmetric", "auto", 1),
+                   UINT64_C(0xffd729a860fda));
 }
 
 static void mac_addresses_are_local_unicast(void **state) {

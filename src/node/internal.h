@@ -11,7 +11,7 @@
 enum {
   WG_NODE_FAMILIES = 2,
   WG_NODE_STUN_SERVERS = 4,     /* two are needed to tell a wrong one, more add nothing */
-  WG_NODE_PORT_TURNS = 16,      /* listen ports tried before giving up */
+  WG_NODE_PORT_TURNS = 256,     /* listen ports tried: so many programs on one machine */
   WG_RECORD_LIFETIME_S = 86400, /* a record is issued anew at half of this */
   WG_MAPPING_REFRESH_S =
       20, /* under the 30 s that common NATs keep UDP mappings (RFC 4787 REQ-5 asks for 120) */

@@ -87,11 +87,12 @@ void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
                       attempt->row.detail[0] != '\0' ? attempt->row.detail : warp_strerror(status));
 }
 
-int wg_attempt_may_contact(const warp_attempt *attempt, const warp_addr *to) {
+int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
+                           const warp_addr *to) {
   const wg_session *session = attempt->session;
   if (to->family != attempt->combo.family)
     return WARP_UNTRUSTED;
-  return wg_may_contact(&session->connect->self, &session->peer_record, to);
+  return wg_may_contact(&session->connect->self, &session->peer_record, transport, to);
 }
 
 static void stop_timers(warp_attempt *attempt) {

@@ -217,7 +217,7 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
 }
 
 int warp_path_add(warp_path *path, const warp_addr *to) {
-  int status = path->closed ? WARP_STATE : wg_attempt_may_contact(path->attempt, to);
+  int status = path->closed ? WARP_STATE : wg_attempt_may_contact(path->attempt, WARP_UDP, to);
   if (status != WARP_OK)
     return status;
   return candidate_index(path, to) < 0 ? WARP_LIMIT : WARP_OK;

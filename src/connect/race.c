@@ -38,7 +38,8 @@ static int check_route(const wg_session *session, const warp_combo *combo, char 
   const wg_connect *connect = session->connect;
   if (combo->route_type == WARP_EXT_BIND)
     return WARP_OK; /* whose external address has to be known, the plugin knows */
-  if (wg_may_contact(&connect->self, &session->peer_record, &combo->peer->nic) != WARP_OK) {
+  if (wg_may_contact(&connect->self, &session->peer_record, (warp_transport)combo->transport,
+                     &combo->peer->nic) != WARP_OK) {
     snprintf(why, room, "not proven to be on the same network");
     return WARP_RULED_OUT;
   }

@@ -82,7 +82,8 @@ int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate);
 
 /* May the peer have us contact this address for the attempt? WARP_OK; WARP_UNTRUSTED, also for
  * another family than the attempt's. */
-int wg_attempt_may_contact(const warp_attempt *attempt, const warp_addr *to);
+int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
+                           const warp_addr *to);
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 

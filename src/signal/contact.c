@@ -96,7 +96,8 @@ static bool is_neighbour(const wg_record *own, const wg_record *peer, const warp
 
 /* ---- the filter ------------------------------------------------------------------------------ */
 
-int wg_may_contact(const wg_contact_self *self, const wg_record *peer, const warp_addr *to) {
+int wg_may_contact(const wg_contact_self *self, const wg_record *peer, warp_transport transport,
+                   const warp_addr *to) {
   const wg_record *own = self->record;
   warp_addr addr = wg_addr_unmap(to);
   wg_addr_scope scope = wg_addr_get_scope(&addr);
@@ -113,7 +114,7 @@ int wg_may_contact(const wg_contact_self *self, const wg_record *peer, const war
   case WG_SCOPE_LINK:
   case WG_SCOPE_SHARED:
   case WG_SCOPE_PRIVATE:
-    allowed = !self->loopback_only && (is_neighbour(own, peer, &addr) ||
+    allowed = !self->loopback_only && ((transport == WARP_UDP && is_neighbour(own, peer, &addr)) ||
                                        (same_machine(self, peer) && is_interface_of(own, &addr)));
     break;
   }

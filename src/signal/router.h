@@ -79,13 +79,18 @@ typedef struct wg_contact_self {
 } wg_contact_self;
 
 /* May we contact `to` on the word of a peer whose record is `peer`? WARP_OK, or WARP_UNTRUSTED.
- * Global addresses: yes, but never our own broadcast or unspecified, port 0 or a port below 1024
- * other than 80 and 443. Loopback: only when the peer's machine tag proves that it knows our
- * machine id, or `loopback_only` is set. Link-local, private and shared addresses: only an
- * interface of the peer's inside the prefix of one of ours, when the peer's external address equals
- * ours (same NAT), or neither side has a NAT and the networks are the same; with a proven machine
- * also the addresses of our own interfaces. `loopback_only`: nothing but loopback. The port rule
- * holds for all of them. Nothing else. */
-int wg_may_contact(const wg_contact_self *self, const wg_record *peer, const warp_addr *to);
+ * - Global addresses: yes, but never our own broadcast or unspecified, port 0 or a port below 1024
+ * other than 80 and 443.
+ * - Loopback: only when the peer's machine tag proves that it knows our machine id, or
+ * `loopback_only` is set.
+ * - Link-local, private and shared addresses: with a proven machine, those of our own interfaces.
+ * Over UDP also an interface of the peer's inside the prefix of one of ours, when the peer's
+ * external address equals ours (same NAT), or neither side has a NAT and the networks are the same.
+ * Both are the peer's own claims, so this is for tagged probes, which tell nobody whether something
+ * is there, and never for a TCP connection, whose refusal would.
+ * - `loopback_only`: nothing but loopback.
+ * The port rule holds for all of them. Nothing else. */
+int wg_may_contact(const wg_contact_self *self, const wg_record *peer, warp_transport transport,
+                   const warp_addr *to);
 
 #endif

@@ -166,7 +166,8 @@ enum { WARP_PATH_CANDIDATES = 16 };
  * the family, WARP_LIMIT when too many paths share it. */
 WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket,
                                warp_path_heard heard, warp_path **out);
-/* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial, WARP_LIMIT. Adding one twice is
+/* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial (a LAN that the peer
+ * claims to share may be probed, though), WARP_LIMIT. Adding one twice is
  * WARP_OK. */
 WARP_API int warp_path_add(warp_path *path, const warp_addr *to);
 /* The candidates lie on a relay: the report calls the path one. */

@@ -170,10 +170,3 @@ function(warpgate_program name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE warpgate_warnings ${arg_LIBS})
 endfunction()
-
-# A room with a CMakeLists.txt of its own.
-function(warpgate_subdirectory folder)
-  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt)
-    add_subdirectory(${folder})
-  endif()
-endfunction()

@@ -56,7 +56,8 @@ configure() {
   cmake -S . -B "$folder" "${generator[@]}" "$@"
 }
 
-compile() { cmake --build "$1" --parallel "$(nproc)"; }
+# compile FOLDER [TARGET]
+compile() { cmake --build "$1" --parallel "$(nproc)" --target "${2:-all}"; }
 
 # run_ctest FOLDER OPTION...: all cores; what a failed test printed is shown.
 run_ctest() {

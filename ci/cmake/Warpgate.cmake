@@ -16,6 +16,12 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
 endif()
 
+# Assertions stay on in every build: they guard our own invariants, and no byte from the network
+# reaches one.
+foreach(config RELEASE RELWITHDEBINFO MINSIZEREL)
+  string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_${config} "${CMAKE_C_FLAGS_${config}}")
+endforeach()
+
 # What every file of ours is compiled with.
 add_library(warpgate_warnings INTERFACE)
 target_compile_options(warpgate_warnings INTERFACE
@@ -163,11 +169,4 @@ function(warpgate_program name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE warpgate_warnings ${arg_LIBS})
-endfunction()
-
-# A room with a CMakeLists.txt of its own.
-function(warpgate_subdirectory folder)
-  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/CMakeLists.txt)
-    add_subdirectory(${folder})
-  endif()
 endfunction()

@@ -24,7 +24,8 @@ bool wg_attempt_alive(const warp_attempt *attempt) {
   return attempt->state == WG_ATTEMPT_WAITING || attempt->state == WG_ATTEMPT_RUNNING;
 }
 
-void wg_attempt_describe(warp_attempt *attempt) {
+/* The fixed part of its row in the report. */
+static void describe(warp_attempt *attempt) {
   warp_report_row *row = &attempt->row;
   row->plugin = attempt->plugin->name;
   row->phase = attempt->plugin->phase;
@@ -59,7 +60,7 @@ warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uin
   wg_list_init(&attempt->dials);
   wg_list_init(&attempt->sockets);
   wg_rng_seed(&attempt->rng, session->connect->config.seed ^ number, plugin->name);
-  wg_attempt_describe(attempt);
+  describe(attempt);
   session->attempts[session->attempt_count++] = attempt;
   return attempt;
 }
@@ -86,6 +87,14 @@ void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
                       attempt->row.detail[0] != '\0' ? attempt->row.detail : warp_strerror(status));
 }
 
+int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
+                           const warp_addr *to) {
+  const wg_session *session = attempt->session;
+  if (to->family != attempt->combo.family)
+    return WARP_UNTRUSTED;
+  return wg_may_contact(&session->connect->self, &session->peer_record, transport, to);
+}
+
 static void stop_timers(warp_attempt *attempt) {
   for (size_t i = 0; i < WARP_ATTEMPT_TIMERS; i++)
     wg_timer_stop(env_of(attempt), &attempt->timers[i].timer);
@@ -104,6 +113,17 @@ static void stop_plugin(warp_attempt *attempt) {
   }
 }
 
+static void discard_candidates(warp_attempt *attempt, const wg_candidate *but) {
+  for (wg_list *item = attempt->candidates.next; item != &attempt->candidates;) {
+    wg_candidate *candidate = WG_CONTAINER(item, wg_candidate, link);
+    item = item->next;
+    if (candidate != but) {
+      wg_pipe_discard(candidate->pipe);
+      wg_candidate_free(candidate);
+    }
+  }
+}
+
 void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winner) {
   if (!wg_attempt_alive(attempt))
     return;
@@ -115,21 +135,12 @@ void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winne
   attempt->row.status = status;
   if (ran)
     attempt->row.elapsed_ms = (double)(wg_now_us(env) - attempt->started_us) / 1000.0;
+  discard_candidates(attempt, winner); /* their last words may go through what the plugin holds */
   if (ran && !kept)
     stop_plugin(attempt);
   wg_dials_abort(attempt);
-  for (wg_list *item = attempt->candidates.next; item != &attempt->candidates;) {
-    wg_candidate *candidate = WG_CONTAINER(item, wg_candidate, link);
-    item = item->next;
-    if (candidate != winner) {
-      wg_pipe_discard(candidate->pipe);
-      wg_candidate_free(candidate);
-    }
-  }
-  if (attempt->path != NULL) {
-    wg_path_free(attempt->path);
-    attempt->path = NULL;
-  }
+  if (attempt->path != NULL)
+    wg_path_close(attempt->path);
 }
 
 void wg_attempt_release(warp_attempt *attempt) {
@@ -140,6 +151,8 @@ void wg_attempt_release(warp_attempt *attempt) {
 }
 
 void wg_attempt_free(warp_attempt *attempt) {
+  if (attempt->path != NULL)
+    wg_path_free(attempt->path);
   free(attempt->plugin_state);
   free(attempt);
 }
@@ -180,10 +193,10 @@ static void candidate_failed(void *arg, warp_pipe *pipe, int status, const char 
   wg_candidate *candidate = arg;
   warp_attempt *attempt = candidate->attempt;
   wg_pipe_discard(pipe);
-  if (attempt->session->relay == candidate)
-    attempt->session->relay = NULL;
   wg_candidate_free(candidate);
-  warp_attempt_fail(attempt, status, "securing it failed: %s", detail);
+  /* Of several streams that came for an attempt, one may still be good. */
+  if (wg_list_empty(&attempt->candidates))
+    warp_attempt_fail(attempt, status, "securing it failed: %s", detail);
 }
 
 const wg_pipe_callbacks wg_candidate_callbacks = {
@@ -196,6 +209,23 @@ const wg_pipe_callbacks wg_candidate_callbacks = {
 void wg_candidate_free(wg_candidate *candidate) {
   wg_list_remove(&candidate->link);
   free(candidate);
+}
+
+int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate) {
+  if (attempt->state != WG_ATTEMPT_RUNNING || !attempt->expecting)
+    return WARP_UNTRUSTED;
+  size_t count = 0;
+  for (const wg_list *item = attempt->candidates.next; item != &attempt->candidates;
+       item = item->next)
+    count++;
+  if (count >= WG_STREAMS_MAX)
+    return WARP_LIMIT;
+  candidate->attempt = attempt;
+  wg_list_remove(&candidate->link);
+  wg_list_push(&attempt->candidates, &candidate->link);
+  wg_pipe_set_callbacks(candidate->pipe, &wg_candidate_callbacks, candidate);
+  wg_pipe_set_initiator(candidate->pipe, attempt->session->role == WARP_INITIATOR);
+  return WARP_OK;
 }
 
 /* A dialler that begins a session puts its invitation into the hello, so that the other side knows
@@ -365,6 +395,8 @@ void warp_attempt_keep(warp_attempt *attempt) {
 int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
   wg_session *session = attempt->session;
   wg_connect *connect = session->connect;
+  if (attempt->state != WG_ATTEMPT_RUNNING)
+    return WARP_STATE;
   if (len > WARP_ATTEMPT_MESSAGE_MAX)
     return WARP_TOO_BIG;
   if (connect->config.router == NULL)
@@ -412,6 +444,8 @@ static void on_socket(void *arg, const uint8_t *data, size_t len, const warp_add
 
 int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out) {
   wg_env *env = env_of(attempt);
+  if (attempt->state != WG_ATTEMPT_RUNNING)
+    return WARP_STATE;
   warp_udp_socket *socket = calloc(1, sizeof *socket);
   if (socket == NULL)
     return WARP_NOMEM;

@@ -12,6 +12,9 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   if (connect == NULL)
     return WARP_NOMEM;
   connect->config = *config;
+  connect->self =
+      (wg_contact_self){.record = &connect->record, .loopback_only = config->loopback_only};
+  memcpy(connect->self.machine, config->machine, sizeof connect->self.machine);
   wg_list_init(&connect->sessions);
   wg_list_init(&connect->inbound);
   wg_list_init(&connect->dead);
@@ -38,7 +41,8 @@ static void reap(void *arg) {
 void wg_connect_bury(wg_connect *connect, wg_session *session) {
   wg_list_remove(&session->link);
   wg_list_push(&connect->dead, &session->link);
-  connect->session_count--;
+  if (session->role == WARP_RESPONDER)
+    connect->ended[connect->ended_next++ % WG_ENDED_MAX] = session->id;
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
 }
 
@@ -53,7 +57,7 @@ static void end_session(wg_session *session) {
     wg_session_fail(session, WARP_CANCELED, true);
     return;
   }
-  session->state = WG_SESSION_DEAD;
+  wg_session_move(session, WG_SESSION_DEAD);
   wg_pipe_kill(session->pipe,
                WARP_CANCELED); /* its last words may go through what the plugin holds */
   for (size_t i = 0; i < session->attempt_count; i++)
@@ -114,8 +118,9 @@ static void set_options(wg_session *session, const warp_connect_options *options
 
 static void on_timeout(void *arg) {
   wg_session *session = arg;
-  if (session->relay != NULL)
-    wg_session_win(session, session->relay);
+  wg_candidate *relay = wg_session_relay(session);
+  if (relay != NULL)
+    wg_session_win(session, relay);
   else
     wg_session_fail(session, WARP_TIMEOUT, true);
 }
@@ -138,7 +143,7 @@ static int begin(wg_connect *connect, const wg_record *peer, const warp_connect_
   if (status == WARP_OK)
     status = wg_race_build(session);
   if (status != WARP_OK) {
-    session->state = WG_SESSION_DEAD;
+    wg_session_move(session, WG_SESSION_DEAD);
     wg_connect_bury(connect, session);
     return status;
   }
@@ -151,7 +156,9 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
   wg_env *env = connect->config.env;
   if (connect->closing || connect->record_len == 0)
     return WARP_STATE;
-  if (connect->session_count >= WG_SESSIONS_MAX)
+  if (options != NULL && (options->transports & ~(unsigned)(WARP_TCP | WARP_UDP)) != 0)
+    return WARP_INVALID;
+  if (connect->racing_count >= WG_SESSIONS_MAX)
     return WARP_LIMIT;
   int status = wg_plugin_list_check(options != NULL ? options->plugins : NULL);
   wg_record peer;
@@ -174,25 +181,38 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
 
 /* ---- strangers ------------------------------------------------------------------------------- */
 
-static size_t sessions_of(const wg_connect *connect, const warp_key *peer) {
-  size_t count = 0;
+/* Is there room for one more session that `peer` begins? */
+static bool has_room(const wg_connect *connect, const warp_key *peer) {
+  size_t all = 0, of_peer = 0;
   for (const wg_list *item = connect->sessions.next; item != &connect->sessions;
        item = item->next) {
     const wg_session *session = WG_CONTAINER(item, const wg_session, link);
-    if (session->role == WARP_RESPONDER && session->state == WG_SESSION_RACING &&
-        wg_key_equal(&session->peer, peer))
-      count++;
+    if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING)
+      continue;
+    all++;
+    of_peer += wg_key_equal(&session->peer, peer) ? 1 : 0;
   }
-  return count;
+  return all < WG_SESSIONS_MAX - WG_SESSIONS_OWN && of_peer < WG_SESSIONS_PER_PEER &&
+         connect->racing_count < WG_SESSIONS_MAX;
 }
 
-/* Lets a stranger's session in, or says why not. The policy is asked before anything else happens
- * on its word. */
+static bool has_ended(const wg_connect *connect, const wg_session_id *id) {
+  for (size_t i = 0; i < WG_ENDED_MAX && i < connect->ended_next; i++) {
+    if (memcmp(&connect->ended[i], id, sizeof *id) == 0)
+      return true;
+  }
+  return false;
+}
+
+/* Lets a stranger's session in, or says why not; WARP_CANCELED: it gets no answer. The policy is
+ * asked before anything else happens on its word, and may close the node. */
 static int admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
                  wg_record *record, wg_session **out) {
   wg_env *env = connect->config.env;
-  if (message->record == NULL || connect->record_len == 0 || connect->closing)
+  if (message->record == NULL)
     return WARP_MALFORMED;
+  if (connect->record_len == 0 || connect->closing || has_ended(connect, &message->session))
+    return WARP_CANCELED;
   int status =
       wg_record_verify(message->record, message->record_len, env->ops->wall_ms(env), record);
   if (status != WARP_OK)
@@ -202,12 +222,11 @@ static int admit(wg_connect *connect, const warp_key *sender, const wg_message *
   warp_contact contact = WARP_CONTACT_ACCEPT;
   if (connect->config.policy != NULL)
     contact = connect->config.policy(connect->config.policy_arg, sender);
-  if (contact == WARP_CONTACT_IGNORE)
-    return WARP_UNTRUSTED;
+  if (contact == WARP_CONTACT_IGNORE || connect->closing)
+    return WARP_CANCELED;
   if (contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL)
     return WARP_REFUSED;
-  if (connect->session_count >= WG_SESSIONS_MAX ||
-      sessions_of(connect, sender) >= WG_SESSIONS_PER_PEER)
+  if (!has_room(connect, sender))
     return WARP_LIMIT;
   *out = wg_session_new(connect, &message->session, WARP_RESPONDER, record);
   return *out != NULL ? WARP_OK : WARP_NOMEM;
@@ -270,22 +289,18 @@ static int attempt_of_hello(wg_connect *connect, const uint8_t *hello, size_t le
 
 static int inbound_hello(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len,
                          warp_key *expected) {
+  (void)pipe;
   wg_candidate *candidate = arg;
   wg_connect *connect = candidate->connect;
   warp_attempt *attempt;
   int status = attempt_of_hello(connect, hello, len, &attempt);
   if (status != WARP_OK)
     return status;
-  if (attempt->state != WG_ATTEMPT_RUNNING || !attempt->expecting)
-    return WARP_UNTRUSTED;
-  wg_session *session = attempt->session;
-  candidate->attempt = attempt;
-  wg_list_remove(&candidate->link);
+  status = wg_attempt_take_stream(attempt, candidate);
+  if (status != WARP_OK)
+    return status;
   connect->inbound_count--;
-  wg_list_push(&attempt->candidates, &candidate->link);
-  wg_pipe_set_callbacks(pipe, &wg_candidate_callbacks, candidate);
-  wg_pipe_set_initiator(pipe, session->role == WARP_INITIATOR);
-  *expected = session->peer;
+  *expected = attempt->session->peer;
   return WARP_OK;
 }
 
@@ -303,10 +318,13 @@ static const wg_pipe_callbacks inbound_callbacks = {.on_hello = inbound_hello,
 void wg_connect_on_stream(wg_connect *connect, wg_tcp *tcp, const warp_addr *from) {
   (void)from;
   wg_env *env = connect->config.env;
-  if (connect->closing || connect->inbound_count >= WG_INBOUND_MAX) {
+  if (connect->closing) {
     env->ops->tcp_reset(tcp);
     return;
   }
+  /* A peer says hello within a round trip; who only holds connections open must not keep it out. */
+  if (connect->inbound_count >= WG_INBOUND_MAX)
+    drop_inbound(connect, WG_CONTAINER(connect->inbound.next, wg_candidate, link));
   wg_stream *stream = wg_stream_new(env, tcp);
   wg_candidate *candidate = calloc(1, sizeof *candidate);
   if (stream == NULL || candidate == NULL) {

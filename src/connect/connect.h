@@ -15,10 +15,13 @@
 typedef struct wg_connect wg_connect;
 
 enum {
-  WG_SESSIONS_MAX = 256,     /* connects at once, both directions */
+  WG_SESSIONS_MAX = 256,     /* connects under way, both directions; open pipes do not count */
+  WG_SESSIONS_OWN = 64,      /* of these only for connects of our own, whatever strangers begin */
   WG_SESSIONS_PER_PEER = 16, /* begun by one peer: a program needs a handful, a flood more */
+  WG_ENDED_MAX = 64,         /* ended sessions of peers that are remembered */
   WG_ATTEMPTS_MAX = 32,      /* of one session: plugins x families x route types, with room */
-  WG_INBOUND_MAX = 128,      /* accepted streams whose hello has not come yet */
+  WG_STREAMS_MAX = 4,        /* accepted streams of one attempt: the peer dials one */
+  WG_INBOUND_MAX = 128, /* accepted streams whose hello has not come yet; then the oldest goes */
   WG_RELAYS_MAX = 8,
   WG_CONNECT_TIMEOUT_MS = 60000,
   WG_HEAD_START_MS = 200,
@@ -39,6 +42,7 @@ typedef struct wg_connect_config {
   wg_router *router;   /* NULL: no signalling */
   wg_mux *mux4, *mux6; /* NULL where there is no such socket */
   bool loopback_only;
+  uint8_t machine[WG_MACHINE_ID_LEN];
   uint64_t seed;
   warp_contact_policy policy; /* NULL: everybody */
   void *policy_arg;

@@ -34,11 +34,9 @@ static void on_open(void *arg, int status) {
 }
 
 int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to) {
-  wg_session *session = attempt->session;
-  wg_connect *connect = session->connect;
-  wg_env *env = connect->config.env;
-  int status =
-      wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only, to);
+  wg_env *env = attempt->session->connect->config.env;
+  int status = attempt->state == WG_ATTEMPT_RUNNING ? wg_attempt_may_contact(attempt, WARP_TCP, to)
+                                                    : WARP_STATE;
   if (status != WARP_OK)
     return status;
   wg_dial *dial = calloc(1, sizeof *dial);

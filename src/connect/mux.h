@@ -12,7 +12,8 @@
 
 enum {
   WG_MUX_BUCKETS = 64,
-  WG_MUX_TAGS = 1024, /* paths at once: four for each of 256 connects */
+  WG_MUX_TAGS = 1024,    /* paths at once: four for each of 256 connects */
+  WG_MUX_TAGS_OWN = 256, /* of these only for connects of our own, whatever strangers begin */
 };
 
 /* A packet with the tag came. `payload` is NULL for a probe. */

@@ -16,7 +16,8 @@
 enum { WG_PATH_MOVE_US = 5000000 }; /* silence after which another address may take over */
 
 struct warp_path {
-  warp_attempt *attempt; /* outlives the path: a session lives as long as its pipe */
+  warp_attempt *attempt; /* owns it, and lives as long as its session, which lives as long as its
+                            pipe */
   wg_env *env;
   wg_mux *mux;             /* where our own socket is the shared one */
   warp_path_socket socket; /* else */
@@ -31,7 +32,7 @@ struct warp_path {
   warp_path_heard on_heard;
   bool relayed;
   warp_pipe *pipe;
-  bool busy, dead; /* freed inside one of its own callbacks: the memory goes when that returns */
+  bool closed; /* nothing is sent or heard any more; the plugin may still hold it */
 };
 
 static int send_to(warp_path *path, const warp_addr *to, const void *data, size_t len) {
@@ -83,7 +84,7 @@ static void carrier_pause(void *carrier, bool paused) {
 static void carrier_close(void *carrier) {
   warp_path *path = carrier;
   path->pipe = NULL;
-  wg_path_free(path);
+  wg_path_close(path);
 }
 
 static void carrier_addrs(void *carrier, warp_addr *local, warp_addr *remote) {
@@ -134,25 +135,21 @@ static void first_heard(warp_path *path, const uint8_t *payload, const warp_addr
    * now. */
   if (path->pipe != NULL && payload == NULL)
     wg_pipe_retransmit(path->pipe);
-  if (path->on_heard != NULL && path->attempt->state == WG_ATTEMPT_RUNNING)
+  if (path->on_heard != NULL && !path->closed && path->attempt->state == WG_ATTEMPT_RUNNING)
     path->on_heard(path->attempt, path, from);
 }
 
-/* A packet with our tag. */
+/* A packet with our tag. Each step may close the path, none frees it. */
 static void on_packet(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
   warp_path *path = arg;
-  path->busy = true;
   select_remote(path, from);
   int index = candidate_index(path, from);
   if (index >= 0 && !path->heard[index]) {
     path->heard[index] = true;
     first_heard(path, payload, from);
   }
-  if (payload != NULL && path->pipe != NULL && !path->dead)
+  if (payload != NULL && path->pipe != NULL)
     wg_pipe_input(path->pipe, payload, len);
-  path->busy = false;
-  if (path->dead)
-    free(path);
 }
 
 void warp_path_input(warp_path *path, const uint8_t *data, size_t len, const warp_addr *from) {
@@ -160,7 +157,7 @@ void warp_path_input(warp_path *path, const uint8_t *data, size_t len, const war
   bool carry;
   const uint8_t *payload;
   size_t payload_len;
-  if (wg_carry_open(data, len, tag, &carry, &payload, &payload_len) == WARP_OK &&
+  if (!path->closed && wg_carry_open(data, len, tag, &carry, &payload, &payload_len) == WARP_OK &&
       wg_bytes_equal_ct(tag, path->tag_in.tag, WG_TAG_LEN))
     on_packet(path, carry ? payload : NULL, payload_len, from);
 }
@@ -185,12 +182,15 @@ static int derive_tags(warp_path *path, warp_attempt *attempt, uint8_t tag_in[WG
 
 int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, warp_path_heard heard,
                       warp_path **out) {
-  if (attempt->has_path)
+  if (attempt->path != NULL || attempt->state != WG_ATTEMPT_RUNNING)
     return WARP_STATE;
   wg_connect *connect = attempt->session->connect;
   wg_mux *mux = wg_connect_mux(connect, attempt->combo.family);
   if (socket == NULL && mux == NULL)
     return WARP_UNSUPPORTED;
+  if (socket == NULL && attempt->session->role == WARP_RESPONDER &&
+      mux->tag_count >= WG_MUX_TAGS - WG_MUX_TAGS_OWN)
+    return WARP_LIMIT;
   warp_path *path = calloc(1, sizeof *path);
   if (path == NULL)
     return WARP_NOMEM;
@@ -212,16 +212,12 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
     return status;
   }
   attempt->path = path;
-  attempt->has_path = true;
   *out = path;
   return WARP_OK;
 }
 
 int warp_path_add(warp_path *path, const warp_addr *to) {
-  const wg_session *session = path->attempt->session;
-  const wg_connect *connect = session->connect;
-  int status =
-      wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only, to);
+  int status = path->closed ? WARP_STATE : wg_attempt_may_contact(path->attempt, WARP_UDP, to);
   if (status != WARP_OK)
     return status;
   return candidate_index(path, to) < 0 ? WARP_LIMIT : WARP_OK;
@@ -233,25 +229,29 @@ void warp_path_set_relayed(warp_path *path) {
 
 void warp_path_probe(warp_path *path) {
   uint8_t packet[WG_CARRY_HEADER_LEN];
+  if (path->closed)
+    return;
   wg_carry_begin(packet, false, path->tag_out);
   send_everywhere(path, packet, sizeof packet);
 }
 
 int warp_path_secure(warp_path *path) {
-  if (path->pipe != NULL)
+  if (path->closed || path->pipe != NULL)
     return WARP_STATE;
   warp_attempt *attempt = path->attempt;
   bool client = attempt->session->role == WARP_RESPONDER;
-  attempt->path = NULL; /* the pipe owns it from here, also when it cannot be opened */
   return wg_attempt_secure(attempt, WARP_MESSAGES, client, &carrier_ops, path, path->relayed,
                            &path->pipe);
 }
 
-void wg_path_free(warp_path *path) {
+void wg_path_close(warp_path *path) {
+  if (path->closed || path->pipe != NULL)
+    return;
+  path->closed = true;
   if (path->mux != NULL)
     wg_mux_unbind(path->mux, &path->tag_in);
-  path->mux = NULL;
-  path->dead = true;
-  if (!path->busy)
-    free(path);
+}
+
+void wg_path_free(warp_path *path) {
+  free(path);
 }

@@ -36,13 +36,9 @@ static int step_of(const warp_plugin *plugin) {
  * interface address without a NAT is already the external one. */
 static int check_route(const wg_session *session, const warp_combo *combo, char *why, size_t room) {
   const wg_connect *connect = session->connect;
-  if (combo->route_type == WARP_EXT_BIND) {
-    if (combo->peer->external_udp.family != 0 || combo->peer->external_tcp.family != 0)
-      return WARP_OK;
-    snprintf(why, room, "the peer's external address is not known");
-    return WARP_RULED_OUT;
-  }
-  if (wg_may_contact(&connect->record, &session->peer_record, connect->config.loopback_only,
+  if (combo->route_type == WARP_EXT_BIND)
+    return WARP_OK; /* whose external address has to be known, the plugin knows */
+  if (wg_may_contact(&connect->self, &session->peer_record, (warp_transport)combo->transport,
                      &combo->peer->nic) != WARP_OK) {
     snprintf(why, room, "not proven to be on the same network");
     return WARP_RULED_OUT;
@@ -169,8 +165,14 @@ static void start_step(wg_session *session, int step) {
     if (attempt->state == WG_ATTEMPT_WAITING && step_of(attempt->plugin) == step)
       wg_attempt_run(attempt, NULL);
   }
-  if (session->state == WG_SESSION_RACING && next_step(session) >= 0)
-    wg_timer_start(session->connect->config.env, &session->phase_timer, step_time_us(session),
+  if (session->state != WG_SESSION_RACING)
+    return;
+  wg_env *env = session->connect->config.env;
+  /* An attempt that failed at once has had wg_race_continue set the timer while the others of this
+   * step were still to start. */
+  wg_timer_stop(env, &session->phase_timer);
+  if (next_step(session) >= 0)
+    wg_timer_start(env, &session->phase_timer, any_running(session) ? step_time_us(session) : 0,
                    on_phase_timer, session);
 }
 

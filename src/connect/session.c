@@ -27,6 +27,16 @@ static void on_deadline(void *arg) {
   wg_session_fail(arg, WARP_TIMEOUT, true);
 }
 
+static void on_linger(void *arg) {
+  wg_session_fail(arg, WARP_TIMEOUT, false);
+}
+
+/* A peer's session in which nothing runs waits a little for what the peer tries next. */
+static void wait_for_more(wg_session *session) {
+  wg_timer_start(env_of(session), &session->phase_timer, (uint64_t)WG_RESPONDER_LINGER_MS * 1000,
+                 on_linger, session);
+}
+
 wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_role role,
                            const wg_record *peer_record) {
   wg_session *session = calloc(1, sizeof *session);
@@ -39,12 +49,20 @@ wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_ro
   session->peer_record = *peer_record;
   session->begun_us = wg_now_us(connect->config.env);
   session->peer_told = role == WARP_RESPONDER;
-  if (role == WARP_RESPONDER)
+  wg_list_push(&connect->sessions, &session->link);
+  connect->racing_count++;
+  if (role == WARP_RESPONDER) {
     wg_timer_start(connect->config.env, &session->deadline, (uint64_t)RESPONDER_DEADLINE_MS * 1000,
                    on_deadline, session);
-  wg_list_push(&connect->sessions, &session->link);
-  connect->session_count++;
+    wait_for_more(session);
+  }
   return session;
+}
+
+void wg_session_move(wg_session *session, wg_session_state to) {
+  if (session->state == WG_SESSION_RACING)
+    session->connect->racing_count--;
+  session->state = to;
 }
 
 void wg_session_free(wg_session *session) {
@@ -99,7 +117,7 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer) {
   if (session->state != WG_SESSION_RACING)
     return;
   wg_connect *connect = session->connect;
-  session->state = WG_SESSION_DEAD;
+  wg_session_move(session, WG_SESSION_DEAD);
   stop_timers(session);
   cancel_attempts(session, NULL);
   if (tell_peer)
@@ -118,7 +136,7 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer) {
 static void on_pipe_closed(void *arg, warp_pipe *pipe) {
   (void)pipe;
   wg_session *session = arg;
-  session->state = WG_SESSION_DEAD;
+  wg_session_move(session, WG_SESSION_DEAD);
   for (size_t i = 0; i < session->attempt_count; i++)
     wg_attempt_release(session->attempts[i]);
   wg_connect_bury(session->connect, session);
@@ -136,9 +154,8 @@ void wg_session_win(wg_session *session, wg_candidate *candidate) {
   wg_connect *connect = session->connect;
   warp_attempt *attempt = candidate->attempt;
   warp_pipe *pipe = candidate->pipe;
-  session->state = WG_SESSION_CONNECTED;
+  wg_session_move(session, WG_SESSION_CONNECTED);
   session->pipe = pipe;
-  session->relay = NULL;
   stop_timers(session);
   if (session->role == WARP_INITIATOR)
     wg_pipe_nominate(pipe);
@@ -162,10 +179,25 @@ void wg_session_win(wg_session *session, wg_candidate *candidate) {
     connect->on_pipe(connect->listen_arg, pipe, &report);
 }
 
+/* Looked for when it is needed, because a peer or a relay server may end the attempt at any time.
+ */
+wg_candidate *wg_session_relay(const wg_session *session) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    const wg_list *candidates = &session->attempts[i]->candidates;
+    for (const wg_list *item = candidates->next; item != candidates; item = item->next) {
+      wg_candidate *candidate = WG_CONTAINER(item, wg_candidate, link);
+      if (candidate->relayed && candidate->secured)
+        return candidate;
+    }
+  }
+  return NULL;
+}
+
 static void on_grace(void *arg) {
   wg_session *session = arg;
-  if (session->relay != NULL)
-    wg_session_win(session, session->relay);
+  wg_candidate *relay = wg_session_relay(session);
+  if (relay != NULL)
+    wg_session_win(session, relay);
 }
 
 void wg_session_secured(wg_session *session, wg_candidate *candidate) {
@@ -173,34 +205,31 @@ void wg_session_secured(wg_session *session, wg_candidate *candidate) {
     return;
   if (candidate->relayed && wg_race_direct_alive(session)) {
     warp_attempt_note(candidate->attempt, "ready, waiting for direct attempts");
-    if (session->relay == NULL) {
-      session->relay = candidate;
+    if (!session->grace.running)
       wg_timer_start(env_of(session), &session->grace, (uint64_t)session->options.grace_ms * 1000,
                      on_grace, session);
-    }
     return;
   }
   wg_session_win(session, candidate);
 }
 
 void wg_session_nominated(wg_session *session, wg_candidate *candidate) {
-  if (session->role == WARP_RESPONDER && session->state == WG_SESSION_RACING)
+  if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING)
+    return;
+  if (session->connect->on_pipe != NULL)
     wg_session_win(session, candidate);
+  else
+    wg_session_fail(session, WARP_REFUSED, true); /* nobody listens any more */
 }
 
 /* ---- attempts that end ----------------------------------------------------------------------- */
-
-static void on_linger(void *arg) {
-  wg_session_fail(arg, WARP_TIMEOUT, false);
-}
 
 static void responder_attempt_ended(wg_session *session) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     if (wg_attempt_alive(session->attempts[i]))
       return;
   }
-  wg_timer_start(env_of(session), &session->phase_timer, (uint64_t)WG_RESPONDER_LINGER_MS * 1000,
-                 on_linger, session);
+  wait_for_more(session);
 }
 
 void wg_session_attempt_ended(wg_session *session) {
@@ -211,7 +240,7 @@ void wg_session_attempt_ended(wg_session *session) {
     return;
   }
   bool going_on = wg_race_continue(session);
-  if (session->relay != NULL && !wg_race_direct_alive(session))
+  if (wg_session_relay(session) != NULL && !wg_race_direct_alive(session))
     wg_timer_start(env_of(session), &session->grace, 0, on_grace, session);
   else if (!going_on)
     wg_session_fail(session, WARP_ALL_FAILED, true);
@@ -225,13 +254,29 @@ static const warp_endpoint *endpoint_at(const wg_record *record, uint8_t index, 
   return &record->endpoints[index];
 }
 
+/* The initiator tries each combination once; more would multiply what we send on its word. */
+static bool already_tried(const wg_session *session, const warp_plugin *plugin,
+                          const wg_message *message) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    const warp_attempt *attempt = session->attempts[i];
+    if (attempt->plugin == plugin && attempt->combo.route_type == message->route_type &&
+        attempt->combo.transport == message->transport &&
+        attempt->self_index == message->endpoint_peer &&
+        attempt->peer_index == message->endpoint_self)
+      return true;
+  }
+  return false;
+}
+
 /* Everything in the message is the peer's claim: it must name things that exist on our side. */
 int wg_session_open_attempt(wg_session *session, const wg_message *message, warp_attempt **out) {
   warp_attempt *known = wg_session_attempt(session, message->attempt);
-  if (known != NULL || session->role != WARP_RESPONDER) {
+  if (known != NULL) {
     *out = known;
-    return known != NULL ? WARP_OK : WARP_STATE;
+    return WARP_OK;
   }
+  if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING)
+    return WARP_STATE;
   const warp_plugin *plugin = wg_plugin_find(message->plugin);
   if (plugin == NULL)
     return WARP_UNSUPPORTED;
@@ -243,22 +288,33 @@ int wg_session_open_attempt(wg_session *session, const wg_message *message, warp
       .peer = endpoint_at(&session->peer_record, message->endpoint_self, message->family),
   };
   if (combo.self == NULL || combo.peer == NULL || (plugin->transports & combo.transport) == 0 ||
-      (plugin->route_types & combo.route_type) == 0)
+      (plugin->route_types & combo.route_type) == 0 || already_tried(session, plugin, message))
     return WARP_INVALID;
   warp_attempt *attempt = wg_attempt_add(session, plugin, message->attempt, &combo);
   if (attempt == NULL)
     return WARP_LIMIT;
   attempt->opened = true;
+  attempt->self_index = message->endpoint_peer;
+  attempt->peer_index = message->endpoint_self;
   wg_timer_stop(env_of(session), &session->phase_timer);
   *out = attempt;
   wg_attempt_run(attempt, message);
   return WARP_OK;
 }
 
+/* A status of the peer's as one of ours: it may be no error, or one that this build does not know,
+ * and what the peer cancelled was not cancelled here. */
+static int status_of_peer(int32_t status) {
+  if (status == WARP_OK || status == WARP_CANCELED)
+    return WARP_CLOSED;
+  return status < 0 && status >= WARP_ALL_FAILED ? (int)status : WARP_IO;
+}
+
 static void peer_attempt_failed(warp_attempt *attempt, const wg_message *message) {
+  int status = status_of_peer(message->status);
   attempt->told = true;
-  warp_attempt_fail(attempt, message->status < 0 ? message->status : WARP_IO, "at the peer: %s",
-                    message->detail[0] != '\0' ? message->detail : warp_strerror(message->status));
+  warp_attempt_fail(attempt, status, "at the peer: %s",
+                    message->detail[0] != '\0' ? message->detail : warp_strerror(status));
 }
 
 static void open_attempt(wg_session *session, const wg_message *message) {
@@ -278,7 +334,7 @@ void wg_session_message(wg_session *session, const wg_message *message) {
   if (session->state != WG_SESSION_RACING)
     return;
   if (message->type == WG_MESSAGE_END) {
-    wg_session_fail(session, message->status < 0 ? message->status : WARP_CLOSED, false);
+    wg_session_fail(session, status_of_peer(message->status), false);
     return;
   }
   if (message->type == WG_MESSAGE_OPEN) {

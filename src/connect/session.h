@@ -40,8 +40,7 @@ struct warp_attempt {
   uint64_t started_us;
   wg_timer deadline;
   wg_attempt_timer timers[WARP_ATTEMPT_TIMERS];
-  warp_path *path; /* owned until a pipe stands on it */
-  bool has_path;
+  warp_path *path;    /* lives as long as the attempt, because the plugin holds it too */
   wg_list candidates; /* wg_candidate: pipes in handshake or waiting for nomination */
   wg_list dials;      /* wg_dial: connections that are not open yet */
   wg_list sockets;    /* warp_udp_socket */
@@ -77,12 +76,21 @@ int wg_attempt_secure(warp_attempt *attempt, warp_pipe_kind kind, bool client,
                       const wg_carrier_ops *ops, void *carrier, bool relayed, warp_pipe **out);
 extern const wg_pipe_callbacks wg_candidate_callbacks;
 void wg_candidate_free(wg_candidate *candidate);
-/* The name "udp_punch 4 ext" for log lines goes through the row; this fills its fixed part. */
-void wg_attempt_describe(warp_attempt *attempt);
+/* Takes an accepted stream whose hello named this attempt. WARP_UNTRUSTED when it expects none,
+ * WARP_LIMIT when it has enough. */
+int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate);
+
+/* May the peer have us contact this address for the attempt? WARP_OK; WARP_UNTRUSTED, also for
+ * another family than the attempt's. */
+int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
+                           const warp_addr *to);
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
-/* Frees a path that no pipe stands on. */
+/* Nothing is sent or heard over it any more, unless a pipe stands on it: that closes it when it
+ * ends. */
+void wg_path_close(warp_path *path);
+/* Frees a closed path. */
 void wg_path_free(warp_path *path);
 
 /* ---- streams --------------------------------------------------------------------------------- */
@@ -126,18 +134,20 @@ struct wg_session {
   char *plugins; /* copy of options.plugins */
   warp_on_connect cb;
   void *cb_arg;
-  wg_timer phase_timer;
-  warp_phase phase;    /* the latest that was started */
-  wg_candidate *relay; /* ready, but waiting for direct attempts */
-  wg_timer grace;
-  warp_pipe *pipe; /* the application's */
+  wg_timer phase_timer; /* initiator: the next phase; responder: how long to wait for more */
+  wg_timer grace;       /* how long a ready relay waits */
+  warp_pipe *pipe;      /* the application's */
 };
 
 wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_role role,
                            const wg_record *peer_record);
+/* The only place where the state changes; keeps count of the racing sessions. */
+void wg_session_move(wg_session *session, wg_session_state to);
 warp_attempt *wg_session_attempt(wg_session *session, uint16_t number);
 /* Something of an attempt ended without success: goes on to the next phase, or ends the session. */
 void wg_session_attempt_ended(wg_session *session);
+/* Initiator: the relayed candidate that is ready, or NULL. */
+wg_candidate *wg_session_relay(const wg_session *session);
 /* A candidate is secured and its peer proven. */
 void wg_session_secured(wg_session *session, wg_candidate *candidate);
 /* Responder: the initiator chose this one. */
@@ -149,7 +159,8 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer);
 void wg_session_win(wg_session *session, wg_candidate *candidate);
 /* A message of this session, from its peer. */
 void wg_session_message(wg_session *session, const wg_message *message);
-/* Starts an attempt on the peer's word (responder). WARP_OK, or why not. */
+/* Starts an attempt on the peer's word (responder), or finds it when it is known. WARP_OK with the
+ * attempt, which may have ended already, or why not. */
 int wg_session_open_attempt(wg_session *session, const wg_message *message, warp_attempt **out);
 void wg_session_free(wg_session *session);
 /* Sends END with a status to the peer. */
@@ -177,10 +188,14 @@ warp_report wg_session_report(const wg_session *session, warp_report_row *rows);
 struct wg_connect {
   wg_connect_config config;
   wg_record record;
+  wg_contact_self self;
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len; /* 0: no record yet */
   wg_list sessions, inbound, dead;
-  size_t session_count, inbound_count;
+  size_t racing_count, inbound_count;
+  wg_session_id ended[WG_ENDED_MAX]; /* the latest of peers' sessions: a message that comes late
+                                        must not begin one again */
+  size_t ended_next;
   wg_connect_on_pipe on_pipe;
   wg_connect_on_miss on_miss;
   void *listen_arg;

@@ -232,6 +232,11 @@ static void on_ready(void *owner, int events) {
   if ((events & UV_READABLE) != 0 && code == MOSQ_ERR_SUCCESS && !broker->closing) {
     code = mosquitto_loop_read(broker->mosq, 1);
   }
+  if (code == MOSQ_ERR_SUCCESS && !broker->closing) {
+    /* Brokers often leave Nagle's algorithm on: the next message for us would wait until this one
+     * is acknowledged. */
+    wg_uv_acknowledge(mosquitto_socket(broker->mosq));
+  }
   leave(broker, code);
 }
 

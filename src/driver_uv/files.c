@@ -114,6 +114,9 @@ int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, s
   struct stat info;
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
     status = WARP_IO;
+  } else if (info.st_mode & (S_IRWXG | S_IRWXO)) {
+    status = WARP_PERMISSION; /* a secret that others may read is none, nor one that they may have
+                                 written */
   } else {
     status = read_all(fd, out, cap, len);
   }

@@ -86,6 +86,9 @@ warp_addr wg_uv_addr(const struct sockaddr *addr);
 warp_addr wg_uv_local(int fd);
 /* Takes the pending error of a socket: an errno, 0 for none. */
 int wg_uv_pending_error(int fd);
+/* Acknowledges what a TCP socket has received now instead of up to 40 ms later, where the system
+ * can be told so. Holds until the next bytes are sent. */
+void wg_uv_acknowledge(int fd);
 
 /* ---- the operations -------------------------------------------------------------------------- */
 

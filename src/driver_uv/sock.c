@@ -68,6 +68,12 @@ int wg_uv_pending_error(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
 }
 
+#if !defined(__linux__)
+void wg_uv_acknowledge(int fd) {
+  (void)fd;
+}
+#endif
+
 static bool set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }

@@ -142,7 +142,8 @@ typedef struct wg_env_ops {
   void (*broker_close)(wg_broker *broker); /* sends DISCONNECT where it can */
 
   /* Small files of the data folder. `dir` NULL: the default data folder. `name` has no slash.
-   * WARP_NOT_FOUND, WARP_TOO_BIG, WARP_PERMISSION, WARP_IO. */
+   * WARP_NOT_FOUND, WARP_TOO_BIG, WARP_PERMISSION (also: others than the owner may read or write
+   * the file), WARP_IO. */
   int (*file_read)(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                    size_t *len);
   /* Atomic (write beside, fsync, rename) with mode 0600 in a folder of mode 0700, made when

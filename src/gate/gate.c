@@ -1,4 +1,6 @@
 /* Gates: a node under a name. */
+#include "gate/gate.h"
+
 #include "nickname/names.h"
 #include "node/node.h"
 
@@ -9,7 +11,8 @@
 
 struct warp_gate {
   warp_node *node;
-  bool closing;
+  bool closing; /* the node is */
+  bool closed;  /* by the program */
   char name[WARP_NAME_MAX + sizeof WG_NAME_SUFFIX];
   warp_gate_on_open on_open;
   void *on_open_arg;
@@ -48,8 +51,9 @@ static void free_gate(void *arg) {
     closed(closed_arg);
 }
 
-/* The gate cannot open: its node goes first, then the caller is told. */
-static void fail(warp_gate *gate, int status) {
+/* The gate ends: its node goes first, then the program is told, if it still waits for the opening.
+ */
+static void shut(warp_gate *gate, int status) {
   gate->status = status;
   gate->closing = true;
   warp_node_close(gate->node, free_gate, gate);
@@ -64,7 +68,7 @@ static void on_registered(void *arg, int status, const uint8_t *record, size_t l
   if (status == WARP_OK)
     complete(gate, WARP_OK);
   else
-    fail(gate, status);
+    shut(gate, status);
 }
 
 static void on_started(void *arg, warp_node *node, int status) {
@@ -79,7 +83,7 @@ static void on_started(void *arg, warp_node *node, int status) {
   gate->node = node;
   status = warp_node_register(node, gate->name, on_registered, gate);
   if (status != WARP_OK)
-    fail(gate, status);
+    shut(gate, status);
 }
 
 /* Without a name: one that stays the same on this machine. */
@@ -87,23 +91,26 @@ static int machine_name(wg_env *env, const warp_conf *conf, char out[WARP_NAME_M
   uint8_t machine[WG_MACHINE_ID_LEN];
   int status = wg_machine_id(env, conf->machine_id, machine);
   if (status == WARP_OK) {
+    /* A name is public and the machine id is not: a tag of no key tells nothing of it. */
+    static const warp_key no_key;
+    uint8_t tag[WG_MACHINE_ID_LEN];
     char hex[2 * WG_MACHINE_ID_LEN + 1];
-    wg_hex_encode(machine, sizeof machine, hex);
+    wg_machine_tag(machine, &no_key, tag);
+    wg_hex_encode(tag, sizeof tag, hex);
     snprintf(out, WARP_NAME_MAX + 1, "m-%s", hex);
   }
   return status;
 }
 
-int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf, warp_gate_on_open cb,
-                   void *arg, warp_gate **out) {
-  if (loop == NULL || conf == NULL || cb == NULL || out == NULL)
+int wg_gate_open(wg_env *env, const char *name, const warp_conf *conf, warp_gate_on_open cb,
+                 void *arg, warp_gate **out) {
+  if (env == NULL || conf == NULL || cb == NULL || out == NULL)
     return WARP_INVALID;
   warp_gate *gate = calloc(1, sizeof *gate);
   if (gate == NULL)
     return WARP_NOMEM;
   char plain[WARP_NAME_MAX + 1];
-  int status = name != NULL ? wg_name_normalize(name, plain)
-                            : machine_name(warp_loop_env(loop), conf, plain);
+  int status = name != NULL ? wg_name_normalize(name, plain) : machine_name(env, conf, plain);
   warp_conf copy = *conf;
   if (copy.key_name == NULL)
     copy.key_name = plain; /* the node copies it */
@@ -111,7 +118,7 @@ int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf, war
   gate->on_open_arg = arg;
   if (status == WARP_OK) {
     snprintf(gate->name, sizeof gate->name, "%s" WG_NAME_SUFFIX, plain);
-    status = warp_node_start(loop, &copy, on_started, gate, &gate->node);
+    status = wg_node_start(env, &copy, on_started, gate, &gate->node);
   }
   if (status != WARP_OK) {
     free(gate);
@@ -121,14 +128,19 @@ int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf, war
   return WARP_OK;
 }
 
+int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf, warp_gate_on_open cb,
+                   void *arg, warp_gate **out) {
+  return loop == NULL ? WARP_INVALID : wg_gate_open(warp_loop_env(loop), name, conf, cb, arg, out);
+}
+
 void warp_gate_close(warp_gate *gate, void (*cb)(void *arg), void *arg) {
-  if (gate == NULL || gate->closing)
+  if (gate == NULL || gate->closed)
     return;
-  gate->closing = true;
-  gate->status = WARP_CANCELED;
+  gate->closed = true;
   gate->on_close = cb;
   gate->on_close_arg = arg;
-  warp_node_close(gate->node, free_gate, gate);
+  if (!gate->closing) /* else it could not open, and the program is about to hear so */
+    shut(gate, WARP_CANCELED);
 }
 
 warp_node *warp_gate_node(warp_gate *gate) {

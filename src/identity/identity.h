@@ -67,6 +67,12 @@ int wg_identity_agree(const wg_identity *identity, const warp_key *peer, const c
 /* The salted, stable id of this machine: SHA-256 of a fixed salt and `override` if not NULL, else
  * of the hardware identifiers; cut to 16 bytes. WARP_NOT_FOUND when there are none. */
 int wg_machine_id(wg_env *env, const char *override, uint8_t out[WG_MACHINE_ID_LEN]);
+/* What a record says of its machine: a hash of the machine id and the record's key. Only who knows
+ * the machine id can make it, so a stranger cannot pass for a node of our own machine by copying
+ * what it read in a record of ours. */
+void wg_machine_tag(const uint8_t machine[WG_MACHINE_ID_LEN], const warp_key *key,
+                    uint8_t out[WG_MACHINE_ID_LEN]);
+
 /* The listen port number `turn` (0 is the first choice, then a fixed sequence): a hash of the
  * machine id into 10000-60000, never one of SIP's (5060, 5061) nor of the common RTP range
  * 10000-20000. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const char machine_salt[] = "warpgate machine v1";
+static const char tag_salt[] = "warpgate machine tag v1";
 static const char port_salt[] = "warpgate port v1";
 
 /* Longest identifier that the environment may give. */
@@ -32,6 +33,17 @@ int wg_machine_id(wg_env *env, const char *override, uint8_t out[WG_MACHINE_ID_L
   SHA256(input, sizeof machine_salt + len, digest);
   memcpy(out, digest, WG_MACHINE_ID_LEN);
   return WARP_OK;
+}
+
+void wg_machine_tag(const uint8_t machine[WG_MACHINE_ID_LEN], const warp_key *key,
+                    uint8_t out[WG_MACHINE_ID_LEN]) {
+  uint8_t input[sizeof tag_salt + WG_MACHINE_ID_LEN + WARP_KEY_LEN];
+  memcpy(input, tag_salt, sizeof tag_salt);
+  memcpy(input + sizeof tag_salt, machine, WG_MACHINE_ID_LEN);
+  memcpy(input + sizeof tag_salt + WG_MACHINE_ID_LEN, key->bytes, WARP_KEY_LEN);
+  uint8_t digest[32];
+  SHA256(input, sizeof input, digest);
+  memcpy(out, digest, WG_MACHINE_ID_LEN);
 }
 
 /* 10000-60000 without the RTP range 10000-20000; SIP's ports lie below. */

@@ -23,16 +23,12 @@ static void fill_endpoint(const warp_node *node, const wg_family *family, warp_e
     endpoint->external_tcp = endpoint->nic;
 }
 
-static size_t copy_hints(char out[WG_RECORD_HINTS][WG_HINT_LEN], const char *const *servers) {
+/* Hosts and ports, never the credentials: the record is public. */
+static size_t copy_hints(char out[WG_RECORD_HINTS][WG_HINT_LEN], const char *const *servers,
+                         size_t most) {
   size_t count = 0;
-  for (size_t i = 0; servers[i] != NULL && count < WG_RECORD_HINTS; i++) {
-    wg_server_name name;
-    if (wg_server_name_parse(servers[i], &name) != WARP_OK)
-      continue;
-    /* Never the credentials: the record is public. */
-    bool v6 = strchr(name.host, ':') != NULL;
-    int len = snprintf(out[count], WG_HINT_LEN, v6 ? "[%s]:%u" : "%s:%u", name.host, name.port);
-    if (len > 0 && len < WG_HINT_LEN)
+  for (size_t i = 0; i < most && servers[i] != NULL && count < WG_RECORD_HINTS; i++) {
+    if (wg_broker_hint(servers[i], out[count]) == WARP_OK)
       count++;
   }
   return count;
@@ -42,7 +38,7 @@ int wg_node_issue_record(warp_node *node) {
   wg_record *record = &node->record;
   int64_t now = node->env->ops->wall_ms(node->env);
   record->key = *wg_identity_key(node->identity);
-  memcpy(record->machine, node->machine, sizeof record->machine);
+  wg_machine_tag(node->machine, &record->key, record->machine);
   /* Grows over restarts too, without being stored: milliseconds, or one more than the last. */
   uint64_t by_clock = now > 0 ? (uint64_t)now : 1;
   record->sequence = by_clock > record->sequence ? by_clock : record->sequence + 1;
@@ -54,8 +50,9 @@ int wg_node_issue_record(warp_node *node) {
     if (node->families[i].present)
       fill_endpoint(node, &node->families[i], &record->endpoints[record->endpoint_count++]);
   }
-  record->broker_count = copy_hints(record->brokers, node->conf.brokers);
-  record->relay_count = copy_hints(record->relays, node->conf.turn_servers);
+  record->broker_count =
+      copy_hints(record->brokers, node->conf.brokers, wg_node_broker_count(node));
+  record->relay_count = copy_hints(record->relays, node->conf.turn_servers, WG_RECORD_HINTS);
   int len = wg_record_sign(node->identity, record, node->record_bytes, sizeof node->record_bytes);
   if (len < 0)
     return len;
@@ -77,11 +74,21 @@ static int new_connect(warp_node *node) {
                               .policy_arg = node->conf.contact_arg,
                               .relays = node->relays,
                               .relay_count = node->relay_count};
+  memcpy(config.machine, node->machine, sizeof config.machine);
   return wg_connect_new(&config, &node->connect);
 }
 
+/* Half of the lifetime is left for as many tries as it takes. */
+static void plan_renewal(warp_node *node);
+
 static void on_renew(void *arg) {
-  wg_node_renew(arg);
+  warp_node *node = arg;
+  plan_renewal(node);
+  wg_node_renew(node);
+}
+
+static void plan_renewal(warp_node *node) {
+  wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_LIFETIME_S * 500000, on_renew, node);
 }
 
 void wg_node_build_address(warp_node *node) {
@@ -92,7 +99,7 @@ void wg_node_build_address(warp_node *node) {
     wg_node_start_failed(node, status);
     return;
   }
-  wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_LIFETIME_S * 500000, on_renew, node);
+  plan_renewal(node);
   wg_node_step_done(node, WARP_START_BUILD_NODE_ADDRESS, WARP_OK,
                     "record of %zu bytes, %zu endpoint%s", node->record_len,
                     node->record.endpoint_count, node->record.endpoint_count == 1 ? "" : "s");

@@ -11,7 +11,7 @@
 enum {
   WG_NODE_FAMILIES = 2,
   WG_NODE_STUN_SERVERS = 4,     /* two are needed to tell a wrong one, more add nothing */
-  WG_NODE_PORT_TURNS = 16,      /* listen ports tried before giving up */
+  WG_NODE_PORT_TURNS = 256,     /* listen ports tried: so many programs on one machine */
   WG_RECORD_LIFETIME_S = 86400, /* a record is issued anew at half of this */
   WG_MAPPING_REFRESH_S =
       20, /* under the 30 s that common NATs keep UDP mappings (RFC 4787 REQ-5 asks for 120) */
@@ -61,7 +61,7 @@ struct warp_node {
   wg_identity *identity;
   wg_router *router;
   bool signal_waiting;
-  unsigned signal_failed; /* brokers that failed while the start waits */
+  bool signal_failed[WG_ROUTER_BROKERS]; /* brokers that failed while the start waits */
   char signal_detail[96];
 
   warp_addr stun_servers[WG_NODE_STUN_SERVERS];
@@ -84,7 +84,6 @@ struct warp_node {
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len;
   wg_timer renew;
-  wg_timer refresh;
   char nickname[WARP_NAME_MAX + 1];
   bool nickname_pending;
   warp_node_on_pipe on_pipe;
@@ -119,6 +118,8 @@ void wg_node_build_address(warp_node *node); /* address.c */
 void wg_node_setup_names(warp_node *node);   /* nicknames.c */
 void wg_node_setup_plugins(warp_node *node);
 
+/* How many of the configured brokers are used: the first sig_pipe_no, WG_ROUTER_BROKERS at most. */
+size_t wg_node_broker_count(const warp_node *node);
 /* Looks up STUN and TURN servers; `done` runs when all answered or were given up. */
 void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node));
 void wg_node_cancel_lookups(warp_node *node);

@@ -16,8 +16,6 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
   node->on_start = cb;
   node->on_start_arg = arg;
   int status = wg_node_copy_conf(node, conf);
-  if (status == WARP_OK && conf->on_log != NULL)
-    env->log = (wg_log){.sink = conf->on_log, .arg = conf->log_arg};
   if (status == WARP_OK && node->conf.seed == 0)
     status = env->ops->random(env, &node->conf.seed, sizeof node->conf.seed);
   if (status != WARP_OK) {
@@ -25,6 +23,8 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
     free(node);
     return status;
   }
+  if (conf->on_log != NULL)
+    env->log = (wg_log){.sink = conf->on_log, .arg = conf->log_arg};
   static const int families[WG_NODE_FAMILIES] = {WARP_IP4, WARP_IP6};
   for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
     node->families[i].node = node;
@@ -53,6 +53,10 @@ static void free_node(void *arg) {
   if (node->router != NULL)
     wg_router_close(node->router);
   wg_node_close_sockets(node);
+  /* The environment outlives what the program gave us to log to. */
+  wg_log *log = &node->env->log;
+  if (node->conf.on_log != NULL && log->sink == node->conf.on_log && log->arg == node->conf.log_arg)
+    *log = (wg_log){0};
   wg_identity_free(node->identity);
   wg_node_free_conf(node);
   free(node);
@@ -104,7 +108,7 @@ void wg_node_start_failed(warp_node *node, int status) {
 int warp_node_address(const warp_node *node, uint8_t *buf, size_t *len) {
   if (node == NULL || buf == NULL || len == NULL)
     return WARP_INVALID;
-  if (node->record_len == 0)
+  if (node->state != WG_NODE_RUNNING)
     return WARP_STATE;
   if (*len < node->record_len)
     return WARP_TOO_BIG;

@@ -17,11 +17,26 @@ static void finish(warp_node *node, int status) {
                       node->signal_detail);
 }
 
-static size_t broker_count(const warp_node *node) {
+size_t wg_node_broker_count(const warp_node *node) {
   size_t count = 0;
-  while (node->conf.brokers[count] != NULL)
+  while (count < WG_ROUTER_BROKERS && count < node->conf.sig_pipe_no &&
+         node->conf.brokers[count] != NULL)
     count++;
-  return count < node->conf.sig_pipe_no ? count : node->conf.sig_pipe_no;
+  return count;
+}
+
+/* A broker failed: is there none left that may still come? Each tries again by itself, so one may
+ * fail several times while another has not answered yet. */
+static bool all_failed(warp_node *node, const char *server) {
+  size_t count = wg_node_broker_count(node);
+  unsigned failed = 0;
+  for (size_t i = 0; i < count; i++) {
+    char hint[WG_HINT_LEN];
+    if (wg_broker_hint(node->conf.brokers[i], hint) == WARP_OK && strcmp(hint, server) == 0)
+      node->signal_failed[i] = true;
+    failed += node->signal_failed[i] ? 1 : 0;
+  }
+  return failed == count;
 }
 
 static void on_state(void *arg, const char *server, int status) {
@@ -34,7 +49,7 @@ static void on_state(void *arg, const char *server, int status) {
            status == WARP_OK ? "subscribed" : warp_strerror(status));
   if (status == WARP_OK)
     finish(node, WARP_OK);
-  else if (++node->signal_failed >= broker_count(node))
+  else if (all_failed(node, server))
     finish(node, status);
 }
 
@@ -50,9 +65,9 @@ static void on_timeout(void *arg) {
 }
 
 void wg_node_setup_signal(warp_node *node) {
-  size_t count = broker_count(node);
+  size_t count = wg_node_broker_count(node);
   const char *brokers[WG_ROUTER_BROKERS + 1] = {NULL};
-  for (size_t i = 0; i < count && i < WG_ROUTER_BROKERS; i++)
+  for (size_t i = 0; i < count; i++)
     brokers[i] = node->conf.brokers[i];
   wg_router_options options = {.env = node->env,
                                .identity = node->identity,

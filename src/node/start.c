@@ -60,7 +60,8 @@ void wg_node_step_done(warp_node *node, warp_start_phase phase, int status, cons
           warp_start_phase_name(phase), detail);
   if (node->conf.on_start_event != NULL)
     node->conf.on_start_event(node->conf.start_arg, &event);
-  if (--node->steps_pending == 0)
+  /* The program may have closed the node in its callback: the timer is not ours then. */
+  if (--node->steps_pending == 0 && node->state == WG_NODE_STARTING)
     wg_timer_start(node->env, &node->step_timer, 0, on_row, node);
 }
 
@@ -115,19 +116,21 @@ void wg_node_load_machine(warp_node *node) {
                       "no hardware identifiers: a random machine id, the listen port will change");
     return;
   }
-  char hex[2 * WG_MACHINE_ID_LEN + 1];
-  wg_hex_encode(node->machine, sizeof node->machine, hex);
-  wg_node_step_done(node, WARP_START_LOAD_MACHINE_IDENTITY, WARP_OK, "machine %s", hex);
+  wg_node_step_done(node, WARP_START_LOAD_MACHINE_IDENTITY, WARP_OK, "machine id from %s",
+                    node->conf.machine_id != NULL ? "the configuration" : "the hardware");
 }
 
 void wg_node_load_key(warp_node *node) {
   const char *name = node->conf.key_name != NULL ? node->conf.key_name : "default";
-  int status = wg_identity_load(node->env, node->conf.data_dir, name, &node->identity);
+  bool kept = name[0] != '\0';
+  int status = kept ? wg_identity_load(node->env, node->conf.data_dir, name, &node->identity)
+                    : wg_identity_generate(&node->identity);
   if (status != WARP_OK) {
     wg_logf(&node->env->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded: %s", name,
             warp_strerror(status));
     wg_node_start_failed(node, status);
     return;
   }
-  wg_node_step_done(node, WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH, WARP_OK, "key \"%s\"", name);
+  wg_node_step_done(node, WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH, WARP_OK, "%s%s",
+                    kept ? "key " : "a new key", name);
 }

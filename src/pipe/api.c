@@ -26,6 +26,22 @@ int warp_pipe_shutdown(warp_pipe *pipe) {
   return pipe->state == WG_PIPE_OPEN ? wg_stream_shutdown(pipe) : WARP_CLOSED;
 }
 
+int warp_pipe_pause(warp_pipe *pipe, bool paused) {
+  if (pipe == NULL) {
+    return WARP_INVALID;
+  }
+  if (pipe->state != WG_PIPE_OPEN) {
+    return WARP_CLOSED;
+  }
+  pipe->stopped = paused;
+  if (paused) {
+    pipe->delivering = false;
+  } else {
+    wg_pipe_wake(pipe, 0);
+  }
+  return WARP_OK;
+}
+
 int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out) {
   if (pipe == NULL || out == NULL) {
     return WARP_INVALID;

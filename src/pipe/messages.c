@@ -63,6 +63,12 @@ static int messages_send(warp_pipe *pipe, const void *data, size_t len) {
   return pipe->state == WG_PIPE_DOWN ? status : WARP_OK;
 }
 
+/* Perhaps: the next send tells. */
+static bool messages_have_room(warp_pipe *pipe) {
+  (void)pipe;
+  return true;
+}
+
 static void messages_drained(warp_pipe *pipe) {
   if (pipe->state == WG_PIPE_OPEN && pipe->want_drain) {
     pipe->want_drain = false;
@@ -100,13 +106,15 @@ static void give_or_hold(warp_pipe *pipe, const uint8_t *record, size_t len) {
 }
 
 static void messages_deliver_held(warp_pipe *pipe) {
-  while (pipe->held.len > 0 && pipe->state == WG_PIPE_OPEN) {
+  while (pipe->held.len > 0 && pipe->delivering && pipe->state == WG_PIPE_OPEN) {
     const uint8_t *head = wg_queue_front(&pipe->held);
     size_t len = (size_t)head[0] << 8 | head[1];
     give(pipe, head + 2, len);
     wg_queue_drop(&pipe->held, 2 + len);
   }
-  wg_queue_free(&pipe->held);
+  if (pipe->held.len == 0 || pipe->state != WG_PIPE_OPEN) {
+    wg_queue_free(&pipe->held);
+  }
 }
 
 static void take_data(warp_pipe *pipe, const uint8_t *record, size_t len) {
@@ -280,6 +288,7 @@ const wg_pipe_kind_ops wg_messages_ops = {
     .deliver_held = messages_deliver_held,
     .carrier_ended = messages_carrier_ended,
     .drained = messages_drained,
+    .has_room = messages_have_room,
     .secured = messages_secured,
     .nominate = messages_nominate,
     .send = messages_send,

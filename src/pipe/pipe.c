@@ -54,7 +54,11 @@ static const unsigned allowed[] = {
 };
 
 void wg_pipe_move(warp_pipe *pipe, wg_pipe_state to) {
-  assert(allowed[pipe->state] & 1u << to);
+  bool is_allowed = (allowed[pipe->state] & 1u << to) != 0;
+  assert(is_allowed);
+  if (!is_allowed) {
+    return;
+  }
   pipe->state = to;
   switch (to) {
   case WG_PIPE_SECURED:
@@ -71,7 +75,6 @@ void wg_pipe_move(warp_pipe *pipe, wg_pipe_state to) {
     wg_pipe_wake(pipe, 0);
     break;
   case WG_PIPE_CLOSING:
-    stop_timer(pipe, &pipe->soon); /* no more callbacks */
     wg_pipe_watch_in(pipe, WG_PIPE_LINGER_MS * 1000u);
     break;
   case WG_PIPE_GONE:
@@ -171,7 +174,7 @@ static void report_end(warp_pipe *pipe) {
 static void on_soon(void *arg) {
   warp_pipe *pipe = arg;
   wg_pipe_enter(pipe);
-  if (pipe->adopted && !pipe->delivering) {
+  if (pipe->adopted && !pipe->stopped && !pipe->delivering) {
     pipe->delivering = true;
     if (pipe->state == WG_PIPE_OPEN) {
       pipe->of_kind->deliver_held(pipe);
@@ -182,7 +185,7 @@ static void on_soon(void *arg) {
   }
   report_end(pipe);
   bool now_or_never =
-      pipe->state == WG_PIPE_DOWN || (pipe->kind == WARP_MESSAGES && pipe->state == WG_PIPE_OPEN);
+      pipe->state == WG_PIPE_DOWN || (pipe->state == WG_PIPE_OPEN && pipe->of_kind->has_room(pipe));
   if (pipe->want_drain && now_or_never) {
     pipe->want_drain = false;
     if (pipe->handlers.on_drain != NULL) {

@@ -35,6 +35,8 @@ typedef struct wg_pipe_kind_ops {
   void (*deliver_held)(warp_pipe *pipe);
   void (*carrier_ended)(warp_pipe *pipe, int status);
   void (*drained)(warp_pipe *pipe);
+  /* May a sender that waits be told to go on, in the state WG_PIPE_OPEN? */
+  bool (*has_room)(warp_pipe *pipe);
   void (*secured)(warp_pipe *pipe);  /* entered WG_PIPE_SECURED */
   void (*nominate)(warp_pipe *pipe); /* the initiator chose it */
   /* For the application, in the state WG_PIPE_OPEN. */
@@ -67,7 +69,8 @@ struct warp_pipe {
   warp_pipe_info info;
   void (*on_closed)(void *arg, warp_pipe *pipe);
   void *closed_arg;
-  bool adopted, delivering; /* delivering: the adopting callback has returned */
+  bool adopted, stopped; /* stopped: the application wants no data for now */
+  bool delivering;       /* the adopting callback has returned, and it is not stopped */
 
   unsigned busy;  /* calls of this pipe on the stack */
   wg_timer soon;  /* events that must not happen inside a call of ours */

@@ -25,8 +25,7 @@ static void stream_output(warp_pipe *pipe, const uint8_t *data, size_t len) {
   if (status == WARP_AGAIN) {
     status = wg_queue_push(&pipe->unsent, data, len) ? WARP_OK : WARP_NOMEM;
   }
-  /* After our end nothing of ours can be missing; how the carrier is, it says itself. */
-  if (status != WARP_OK && !pipe->sent_end) {
+  if (status != WARP_OK) {
     pipe->send_status = status;
     wg_pipe_wake(pipe, 0);
   }
@@ -87,6 +86,8 @@ int wg_stream_shutdown(warp_pipe *pipe) {
     end_sending(pipe);
     pipe->fin_due = true;
     flush(pipe);
+    pipe->want_drain = true;
+    wg_pipe_wake(pipe, 0); /* it may all be gone already */
   }
   return WARP_OK;
 }
@@ -96,6 +97,10 @@ static bool stream_finish(warp_pipe *pipe) {
   return pipe->unsent.len == 0;
 }
 
+static bool stream_has_room(warp_pipe *pipe) {
+  return pipe->unsent.len == 0 && pipe->ops->queued(pipe->carrier) == 0;
+}
+
 static void stream_drained(warp_pipe *pipe) {
   flush(pipe);
   if (pipe->unsent.len > 0) {
@@ -103,7 +108,7 @@ static void stream_drained(warp_pipe *pipe) {
   }
   if (pipe->state == WG_PIPE_CLOSING) {
     wg_pipe_finish(pipe);
-  } else if (pipe->state == WG_PIPE_OPEN && pipe->want_drain) {
+  } else if (pipe->state == WG_PIPE_OPEN && pipe->want_drain && stream_has_room(pipe)) {
     pipe->want_drain = false;
     if (pipe->handlers.on_drain != NULL) {
       pipe->handlers.on_drain(pipe->handlers.arg, pipe);
@@ -249,7 +254,12 @@ static void stream_deliver_held(warp_pipe *pipe) {
     wg_secure_feed(pipe->secure, wg_queue_front(&pipe->held), pipe->held.len);
   }
   pump(pipe);
+  size_t left = wg_secure_unread(pipe->secure);
   wg_secure_feed(pipe->secure, NULL, 0);
+  if (!pipe->delivering && pipe->state == WG_PIPE_OPEN) {
+    wg_queue_drop(&pipe->held, pipe->held.len - left);
+    return; /* the application has had enough again */
+  }
   wg_queue_free(&pipe->held); /* what is unread now follows the end of the stream */
   set_paused(pipe, false);
   settle_end(pipe);
@@ -290,6 +300,7 @@ const wg_pipe_kind_ops wg_stream_ops = {
     .deliver_held = stream_deliver_held,
     .carrier_ended = stream_carrier_ended,
     .drained = stream_drained,
+    .has_room = stream_has_room,
     .secured = stream_nothing,
     .nominate = stream_nominate,
     .send = stream_send,

@@ -7,8 +7,6 @@
 #include "base/addr.h"
 #include "signal/router.h"
 
-#include <string.h>
-
 /* Below 1024 are services of systems, not of people's programs; the two ports of the web are where
  * a node may stand that has to look like one to get through a firewall. */
 static bool port_allowed(uint16_t port) {
@@ -47,8 +45,11 @@ static bool is_interface_of(const wg_record *record, const warp_addr *to) {
   return false;
 }
 
-static bool same_machine(const wg_record *own, const wg_record *peer) {
-  return memcmp(own->machine, peer->machine, sizeof own->machine) == 0;
+/* The peer's tag shows that it knows our machine's id, which no record tells. */
+static bool same_machine(const wg_contact_self *self, const wg_record *peer) {
+  uint8_t tag[WG_MACHINE_ID_LEN];
+  wg_machine_tag(self->machine, &peer->key, tag);
+  return wg_bytes_equal_ct(tag, peer->machine, sizeof tag);
 }
 
 /* ---- our own network ------------------------------------------------------------------------- */
@@ -95,8 +96,9 @@ static bool is_neighbour(const wg_record *own, const wg_record *peer, const warp
 
 /* ---- the filter ------------------------------------------------------------------------------ */
 
-int wg_may_contact(const wg_record *own, const wg_record *peer, bool loopback_only,
+int wg_may_contact(const wg_contact_self *self, const wg_record *peer, warp_transport transport,
                    const warp_addr *to) {
+  const wg_record *own = self->record;
   warp_addr addr = wg_addr_unmap(to);
   wg_addr_scope scope = wg_addr_get_scope(&addr);
   bool allowed = false;
@@ -104,16 +106,16 @@ int wg_may_contact(const wg_record *own, const wg_record *peer, bool loopback_on
   case WG_SCOPE_INVALID:
     break;
   case WG_SCOPE_LOOPBACK:
-    allowed = loopback_only || same_machine(own, peer);
+    allowed = self->loopback_only || same_machine(self, peer);
     break;
   case WG_SCOPE_GLOBAL:
-    allowed = !loopback_only;
+    allowed = !self->loopback_only;
     break;
   case WG_SCOPE_LINK:
   case WG_SCOPE_SHARED:
   case WG_SCOPE_PRIVATE:
-    allowed = !loopback_only && (is_neighbour(own, peer, &addr) ||
-                                 (same_machine(own, peer) && is_interface_of(own, &addr)));
+    allowed = !self->loopback_only && ((transport == WARP_UDP && is_neighbour(own, peer, &addr)) ||
+                                       (same_machine(self, peer) && is_interface_of(own, &addr)));
     break;
   }
   return allowed && port_allowed(addr.port) && !is_own_broadcast(own, &addr) ? WARP_OK

@@ -4,10 +4,10 @@
 #include "base/bytes.h"
 #include "signal/guard.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Copies of a message go out by this many brokers: one may be slow or about to die, and the
  * receiver drops what it has already. */
@@ -51,13 +51,7 @@ int wg_broker_hint(const char *server, char out[WG_HINT_LEN]) {
   }
   bool v6 = strchr(name.host, ':') != NULL;
   int len = snprintf(out, WG_HINT_LEN, v6 ? "[%s]:%u" : "%s:%u", name.host, (unsigned)name.port);
-  if (len >= WG_HINT_LEN) {
-    return WARP_TOO_BIG;
-  }
-  for (char *at = out; *at != '\0'; at++) {
-    *at = (char)tolower((unsigned char)*at);
-  }
-  return WARP_OK;
+  return len < WG_HINT_LEN ? WARP_OK : WARP_TOO_BIG;
 }
 
 /* ---- receiving ------------------------------------------------------------------------------- */
@@ -257,9 +251,10 @@ int wg_router_seal(wg_router *router, const warp_key *peer, const wg_message *me
   return wg_envelope_seal(router->identity, &letter, out, cap);
 }
 
+/* A host name is the same however it is written. */
 static bool names(const wg_record *record, const char *hint) {
   for (size_t i = 0; i < record->broker_count; i++) {
-    if (strcmp(record->brokers[i], hint) == 0) {
+    if (strcasecmp(record->brokers[i], hint) == 0) {
       return true;
     }
   }

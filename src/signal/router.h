@@ -63,23 +63,34 @@ int wg_router_check(wg_router *router, const uint8_t *bytes, size_t len, uint8_t
                     warp_key *sender, wg_message *message);
 void wg_router_counters_get(const wg_router *router, wg_router_counters *out);
 
-/* How a record names a broker: "host:port" in lower case, without credentials. WARP_INVALID,
- * WARP_TOO_BIG (longer than a hint may be). */
+/* How a record names a broker: "host:port" without credentials. WARP_INVALID, WARP_TOO_BIG (longer
+ * than a hint may be). */
 int wg_broker_hint(const char *server, char out[WG_HINT_LEN]);
 /* The topic of a key: "warp/1/" and 32 hex digits of its hash. */
 void wg_topic(const warp_key *key, char out[WG_TOPIC_LEN]);
 
 /* ---- address filter -------------------------------------------------------------------------- */
 
+/* Who we are, to the filter. */
+typedef struct wg_contact_self {
+  const wg_record *record;
+  uint8_t machine[WG_MACHINE_ID_LEN]; /* our machine id, which no record tells */
+  bool loopback_only;
+} wg_contact_self;
+
 /* May we contact `to` on the word of a peer whose record is `peer`? WARP_OK, or WARP_UNTRUSTED.
- * Global addresses: yes, but never our own broadcast or unspecified, port 0 or a port below 1024
- * other than 80 and 443. Loopback: only when the record names the same machine id as ours, or
- * `loopback_only` is set. Link-local, private and shared addresses: only when proven to be the
- * peer's in our own network: an address inside the prefix of one of our interfaces, and the peer's
+ * - Global addresses: yes, but never our own broadcast or unspecified, port 0 or a port below 1024
+ * other than 80 and 443.
+ * - Loopback: only when the peer's machine tag proves that it knows our machine id, or
+ * `loopback_only` is set.
+ * - Link-local, private and shared addresses: with a proven machine, those of our own interfaces.
+ * Over UDP also an interface of the peer's inside the prefix of one of ours, when the peer's
  * external address equals ours (same NAT), or neither side has a NAT and the networks are the same.
- * With the same machine id also the addresses of our own interfaces. `loopback_only` set: nothing
- * but loopback. The port rule holds for all of them. `own` is our record. Nothing else. */
-int wg_may_contact(const wg_record *own, const wg_record *peer, bool loopback_only,
+ * Both are the peer's own claims, so this is for tagged probes, which tell nobody whether something
+ * is there, and never for a TCP connection, whose refusal would.
+ * - `loopback_only`: nothing but loopback.
+ * The port rule holds for all of them. Nothing else. */
+int wg_may_contact(const wg_contact_self *self, const wg_record *peer, warp_transport transport,
                    const warp_addr *to);
 
 #endif

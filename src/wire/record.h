@@ -13,7 +13,7 @@ enum { WG_RECORD_ENDPOINTS = 6, WG_RECORD_HINTS = 4, WG_HINT_LEN = 64 };
 
 typedef struct wg_record {
   warp_key key;
-  uint8_t machine[WG_MACHINE_ID_LEN]; /* salted hash */
+  uint8_t machine[WG_MACHINE_ID_LEN]; /* wg_machine_tag of the machine id and the key */
   uint64_t sequence;                  /* grows with every issue */
   int64_t issued_ms, expires_ms;      /* since 1970 UTC */
   size_t endpoint_count;

@@ -86,6 +86,43 @@ static void test_grace(void **state) {
   relay_after_grace(1000, 1000);
 }
 
+/* Without a broker reverse_connect fails in the moment it starts: the next phase need not wait for
+ * a head start, let alone for a share of the time. */
+static void test_phase_that_fails_at_once(void **state) {
+  (void)state;
+  static const char *const none[] = {NULL};
+  for (unsigned strict = 0; strict < 2; strict++) {
+    peers both;
+    peers_build(&both, "open", "open", 9);
+    both.a.conf.brokers = none;
+    peers_start(&both);
+    peers_connect(&both, &(warp_connect_options){.plugins = "reverse_connect,udp_punch,turn",
+                                                 .strict = strict != 0});
+    assert_int_equal(both.a.connect_status, WARP_ALL_FAILED);
+    assert_int_equal(peer_row(&both.a, "reverse_connect", WARP_EXT_BIND)->status, WARP_NO_SERVER);
+    assert_true(peer_row(&both.a, "udp_punch", WARP_EXT_BIND)->start_ms < 1);
+    assert_in_range((int)peer_row(&both.a, "turn", WARP_EXT_BIND)->start_ms, 0, 1);
+    peers_free(&both);
+  }
+}
+
+/* Nobody told b where it is seen from outside: it can still dial us. */
+static void test_peer_that_knows_no_outside(void **state) {
+  (void)state;
+  static const char *const none[] = {NULL};
+  peers both;
+  peers_build(&both, "open", "symmetric", 10);
+  both.b.conf.stun_servers = none;
+  peers_start(&both);
+  peers_connect(&both, NULL);
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "reverse_connect");
+  const warp_report_row *direct = peer_row(&both.a, "direct_connect", WARP_EXT_BIND);
+  assert_int_equal(direct->status, WARP_RULED_OUT);
+  assert_non_null(strstr(direct->detail, "not known"));
+  peers_free(&both);
+}
+
 static void test_strict_order(void **state) {
   (void)state;
   peers both;
@@ -193,6 +230,8 @@ int main(void) {
       cmocka_unit_test(test_no_head_start_for_nobody),
       cmocka_unit_test(test_direct_that_does_not_come),
       cmocka_unit_test(test_grace),
+      cmocka_unit_test(test_phase_that_fails_at_once),
+      cmocka_unit_test(test_peer_that_knows_no_outside),
       cmocka_unit_test(test_strict_order),
       cmocka_unit_test(test_timeout_says_what_was_tried),
       cmocka_unit_test(test_losers_end_on_both_sides),

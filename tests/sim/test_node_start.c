@@ -160,14 +160,10 @@ static void test_keystore_that_cannot_be_used(void **state) {
   peers_free(&both);
 }
 
-/* The key survives a restart, and so does the port; the sequence grows. */
-static void test_restart_keeps_the_identity(void **state) {
-  (void)state;
-  peers both;
-  peers_build(&both, "open", "open", 7);
-  wg_record records[2];
+/* Starts, stops and starts again; the record of each time. */
+static void restart(peers *both, wg_record records[2]) {
   for (size_t i = 0; i < 2; i++) {
-    peer *a = &both.a;
+    peer *a = &both->a;
     a->start_done = a->closed = false;
     a->phase_count = 0;
     peer_start(a);
@@ -180,13 +176,35 @@ static void test_restart_keeps_the_identity(void **state) {
     if (i == 0) {
       bool closed = false;
       warp_node_close(a->node, mark_closed, &closed);
-      assert_int_equal(sim_run_until_set(both.net.world, &closed, second), WARP_OK);
+      assert_int_equal(sim_run_until_set(both->net.world, &closed, second), WARP_OK);
     }
   }
+}
+
+/* The key survives a restart, and so does the port; the sequence grows. */
+static void test_restart_keeps_the_identity(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 7);
+  wg_record records[2];
+  restart(&both, records);
   assert_memory_equal(&records[0].key, &records[1].key, sizeof(warp_key));
   assert_memory_equal(records[0].machine, records[1].machine, sizeof records[0].machine);
   assert_int_equal(records[0].endpoints[0].nic.port, records[1].endpoints[0].nic.port);
   assert_true(records[1].sequence > records[0].sequence);
+  peers_free(&both);
+}
+
+/* A node that nobody has to know again leaves nothing behind. */
+static void test_new_key_each_time(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 7);
+  both.a.conf.key_name = "";
+  sim_host_set_file_status(both.a.host, WARP_PERMISSION);
+  wg_record records[2];
+  restart(&both, records);
+  assert_memory_not_equal(&records[0].key, &records[1].key, sizeof(warp_key));
   peers_free(&both);
 }
 
@@ -272,6 +290,7 @@ int main(void) {
       cmocka_unit_test(test_malformed_broker),
       cmocka_unit_test(test_keystore_that_cannot_be_used),
       cmocka_unit_test(test_restart_keeps_the_identity),
+      cmocka_unit_test(test_new_key_each_time),
       cmocka_unit_test(test_port_taken),
       cmocka_unit_test(test_record_follows_the_mapping),
       cmocka_unit_test(test_public_calls_before_the_start_ended),

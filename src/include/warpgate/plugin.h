@@ -7,7 +7,9 @@
  * attempt succeeds by handing a socket or a path to be secured: the first one that is secured and
  * nominated wins the connect. It ends early by warp_attempt_fail. Either way `stop` is called once,
  * and everything that was opened through the context (timers, sockets, paths, expectations) is
- * closed by the context afterwards.
+ * closed by the context afterwards; only a loser's pipe says good-bye before, while the plugin
+ * still carries it. The functions below may be called until `stop` returns: of an attempt that has
+ * ended, or on a path whose pipe has, they do nothing, or return WARP_STATE.
  */
 #ifndef WARPGATE_PLUGIN_H
 #define WARPGATE_PLUGIN_H
@@ -160,11 +162,12 @@ typedef struct warp_path_socket {
 typedef void (*warp_path_heard)(warp_attempt *attempt, warp_path *path, const warp_addr *from);
 
 enum { WARP_PATH_CANDIDATES = 16 };
-/* At most one path for an attempt. WARP_UNSUPPORTED when the node has no UDP socket of the family.
- */
+/* At most one path for an attempt (WARP_STATE). WARP_UNSUPPORTED when the node has no UDP socket of
+ * the family, WARP_LIMIT when too many paths share it. */
 WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket,
                                warp_path_heard heard, warp_path **out);
-/* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial, WARP_LIMIT. Adding one twice is
+/* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial (a LAN that the peer
+ * claims to share may be probed, though), WARP_LIMIT. Adding one twice is
  * WARP_OK. */
 WARP_API int warp_path_add(warp_path *path, const warp_addr *to);
 /* The candidates lie on a relay: the report calls the path one. */

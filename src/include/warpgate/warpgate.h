@@ -111,10 +111,14 @@ WARP_API warp_loop *warp_loop_wrap(struct uv_loop_s *loop);
 WARP_API int warp_loop_run(warp_loop *loop);
 /* Makes warp_loop_run return after the present iteration. Same thread only. */
 WARP_API void warp_loop_stop(warp_loop *loop);
-/* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread.
+/* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread. It keeps
+ * warp_loop_run running, but not a wrapped loop that the program runs itself.
  * WARP_NOMEM when it cannot be queued, WARP_LIMIT when 1024 calls already wait. */
 WARP_API int warp_loop_post(warp_loop *loop, void (*cb)(void *arg), void *arg);
-/* Frees the loop. Every node must be closed before; WARP_STATE if something is still open. */
+/* Frees the loop. Every node must be closed before; WARP_STATE if something is still open, if calls
+ * of warp_loop_post still wait, or from inside warp_loop_run. Connections that still send their
+ * rest take up to 2 s: a loop of the library's own runs that long in here; the program must run a
+ * wrapped one until it has nothing more to do. */
 WARP_API int warp_loop_close(warp_loop *loop);
 
 /* ---- configuration --------------------------------------------------------------------------- */
@@ -173,7 +177,7 @@ typedef enum warp_log_level {
 typedef struct warp_conf {
   const char *data_dir;   /* folder of the keystore; NULL: $XDG_DATA_HOME/warpgate or
                              ~/.local/share/warpgate */
-  const char *key_name;   /* keystore entry; NULL: "default" */
+  const char *key_name;   /* keystore entry; NULL: "default"; "": a new key that is not kept */
   const char *machine_id; /* NULL: from the system's hardware identifiers */
   uint16_t listen_port;   /* 0: hash of the machine id into 10000-60000, next of a fixed sequence if
                              taken */
@@ -267,7 +271,8 @@ typedef void (*warp_pipe_on_data)(void *arg, warp_pipe *pipe, const uint8_t *dat
  * goes on until we close (a sender that waits for room gets on_drain also when there will be none,
  * and the next send says so). */
 typedef void (*warp_pipe_on_end)(void *arg, warp_pipe *pipe, int status);
-/* The send queue is empty again after a WARP_AGAIN. */
+/* The send queue is empty again after a WARP_AGAIN, or for good after warp_pipe_shutdown: the
+ * system has all that was sent. */
 typedef void (*warp_pipe_on_drain)(void *arg, warp_pipe *pipe);
 
 typedef struct warp_pipe_handlers {
@@ -287,6 +292,10 @@ WARP_API int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len);
 /* Ends a stream's sending side after what is queued; the peer sees the end, receiving goes on.
  * WARP_UNSUPPORTED on messages. */
 WARP_API int warp_pipe_shutdown(warp_pipe *pipe);
+/* Stops handing out what arrives, or goes on: for a receiver that cannot keep up. A stream's peer
+ * feels it by back-pressure; of messages 64 KiB wait here, more are lost. on_end waits for what
+ * came before it, unless the pipe broke. WARP_INVALID on NULL, WARP_CLOSED when it has broken. */
+WARP_API int warp_pipe_pause(warp_pipe *pipe, bool paused);
 /* Copies what is known of the pipe. WARP_INVALID on NULL. */
 WARP_API int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out);
 /* Closes and frees the pipe; what is queued is still sent within 2 s. No callback of it runs

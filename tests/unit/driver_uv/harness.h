@@ -51,14 +51,34 @@ static inline int world_down(void **state) {
   return 0;
 }
 
+/* Before the loop waits: a flag may have been set by a timer just now. */
+static inline void harness_before_waiting(uv_prepare_t *prepare) {
+  const bool *const *flags = prepare->data;
+  if (*flags[0] || *flags[1]) {
+    uv_stop(prepare->loop);
+  }
+}
+
+/* Runs the loop until one of the flags is set. */
+static inline void harness_run(world *w, const bool *flag, const bool *over) {
+  const bool *flags[] = {flag, over};
+  uv_prepare_t prepare;
+  uv_prepare_init(&w->uv, &prepare);
+  prepare.data = flags;
+  uv_prepare_start(&prepare, harness_before_waiting);
+  while (!*flag && !*over) {
+    uv_run(&w->uv, UV_RUN_DEFAULT);
+  }
+  uv_close((uv_handle_t *)&prepare, NULL);
+  uv_run(&w->uv, UV_RUN_NOWAIT); /* `prepare` is on the stack */
+}
+
 /* Runs the loop until `*flag`; fails the test after the limit. */
 static inline void run_until(world *w, const bool *flag) {
   wg_timer limit = {0};
   bool over = false;
   wg_timer_start(w->env, &limit, HARNESS_LIMIT_MS * 1000ULL, harness_expire, &over);
-  while (!*flag && !over) {
-    uv_run(&w->uv, UV_RUN_ONCE);
-  }
+  harness_run(w, flag, &over);
   wg_timer_stop(w->env, &limit);
   assert_true(*flag);
 }
@@ -68,9 +88,7 @@ static inline void run_for(world *w, uint64_t delay_ms) {
   wg_timer timer = {0};
   bool over = false;
   wg_timer_start(w->env, &timer, delay_ms * 1000, harness_expire, &over);
-  while (!over) {
-    uv_run(&w->uv, UV_RUN_ONCE);
-  }
+  harness_run(w, &over, &over);
 }
 
 static inline void harness_ignore(void *arg, const uint8_t *data, size_t len,

@@ -134,10 +134,28 @@ static void test_names_stay_in_the_folder(void **state) {
   assert_int_equal(entries_of(base), 0);
 }
 
+static void test_what_others_may_read_is_refused(void **state) {
+  world *w = *state;
+  char got[64];
+  size_t len;
+  put(w, base, "key", "secret");
+  static const mode_t modes[] = {0640, 0604, 0620, 0602, 0601};
+  for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+    assert_int_equal(chmod(path_of("key"), modes[i]), 0);
+    assert_int_equal(w->ops->file_read(w->env, base, "key", got, sizeof got, &len),
+                     WARP_PERMISSION);
+  }
+  assert_int_equal(chmod(path_of("key"), 0400), 0);
+  expect(w, base, "key", "secret");
+}
+
 static void test_no_permission(void **state) {
   world *w = *state;
-  if (geteuid() == 0) {
-    skip(); /* everything is allowed */
+  enum { NOBODY = 65534 };
+  bool root = geteuid() == 0; /* who may do everything: goes on as somebody who may not */
+  if (root) {
+    assert_int_equal(chown(base, NOBODY, NOBODY), 0);
+    assert_int_equal(seteuid(NOBODY), 0);
   }
   char got[8];
   size_t len;
@@ -147,6 +165,9 @@ static void test_no_permission(void **state) {
   assert_int_equal(chmod(base, 0500), 0);
   assert_int_equal(w->ops->file_write(w->env, base, "key", "y", 1), WARP_PERMISSION);
   assert_int_equal(chmod(base, 0700), 0);
+  if (root) {
+    assert_int_equal(seteuid(0), 0);
+  }
 }
 
 static void test_the_default_folder(void **state) {
@@ -169,9 +190,13 @@ static void test_the_default_folder(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_written_files_are_private),    TEST(test_replacing_is_atomic_and_leaves_nothing),
-      TEST(test_failing_leaves_the_old_state), TEST(test_reading),
-      TEST(test_names_stay_in_the_folder),     TEST(test_no_permission),
+      TEST(test_written_files_are_private),
+      TEST(test_replacing_is_atomic_and_leaves_nothing),
+      TEST(test_failing_leaves_the_old_state),
+      TEST(test_reading),
+      TEST(test_names_stay_in_the_folder),
+      TEST(test_what_others_may_read_is_refused),
+      TEST(test_no_permission),
       TEST(test_the_default_folder),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

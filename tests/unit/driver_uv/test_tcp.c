@@ -1,6 +1,8 @@
 #include "harness.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 /* One end of a connection; an acceptor makes one for what it accepts. */
 typedef struct side {
@@ -296,6 +298,34 @@ static void test_many_connections_at_once(void **state) {
   stop_acceptor(&acc);
 }
 
+/* Connections wait when there are no descriptors for them, and are taken later. */
+static void test_accepting_without_descriptors(void **state) {
+  world *w = *state;
+  side a = {0}, b = {0};
+  acceptor acc;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  start_connect(w, &a, NULL, &acc.local, 0);
+  struct rlimit before, none;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  int first_free = dup(0);
+  close(first_free);
+  none = before;
+  none.rlim_cur = (rlim_t)first_free;
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+  run_for(w, 20);
+  bool accepted_meanwhile = acc.accepted;
+  warp_addr local = wg_addr_loopback(WARP_IP4, 0);
+  wg_udp *udp;
+  int status = w->ops->udp_open(w->env, &local, 0, harness_ignore, NULL, &udp);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+  assert_false(accepted_meanwhile);
+  assert_int_equal(status, WARP_LIMIT);
+  run_until(w, &acc.accepted);
+  close_side(&a);
+  close_side(&b);
+  stop_acceptor(&acc);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static void test_half_close(void **state) {
@@ -492,6 +522,28 @@ static void test_close_sends_the_rest(void **state) {
   free(piece);
 }
 
+/* The system answers a close before everything is read with a reset, as it does bytes that come
+ * after a close; the peer must see neither. */
+static void test_close_with_unread_bytes_is_no_reset(void **state) {
+  world *w = *state;
+  side a, b;
+  make_pair(w, &a, &b);
+  w->ops->tcp_pause(a.tcp, true);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "unread", 6), WARP_OK);
+  run_for(w, 2);
+  expect(&b, 3);
+  assert_int_equal(w->ops->tcp_send(a.tcp, "bye", 3), WARP_OK);
+  close_side(&a);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "late", 4), WARP_OK);
+  run_until(w, &b.ended);
+  assert_true(b.got);
+  assert_int_equal(b.end_status, WARP_CLOSED);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "later", 5), WARP_OK);
+  run_for(w, 2);
+  assert_int_equal(w->ops->tcp_send(b.tcp, "still no reset", 14), WARP_OK);
+  close_side(&b);
+}
+
 static void test_close_in_the_drain_callback(void **state) {
   world *w = *state;
   side a, b;
@@ -537,6 +589,7 @@ int main(void) {
       TEST(test_errors_of_connecting_and_listening),
       TEST(test_a_port_shared_by_listener_and_connections),
       TEST(test_many_connections_at_once),
+      TEST(test_accepting_without_descriptors),
       TEST(test_half_close),
       TEST(test_reset),
       TEST(test_reset_while_paused),
@@ -545,6 +598,7 @@ int main(void) {
       TEST(test_closing_while_connecting),
       TEST(test_pause_and_a_full_queue),
       TEST(test_close_sends_the_rest),
+      TEST(test_close_with_unread_bytes_is_no_reset),
       TEST(test_close_in_the_drain_callback),
       TEST(test_close_gives_up_after_two_seconds),
   };

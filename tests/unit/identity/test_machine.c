@@ -77,8 +77,24 @@ static void test_ports_never_repeat(void **state) {
   }
 }
 
+/* A tag depends on the machine and on the key, and is not the id. */
+static void test_tag(void **state) {
+  (void)state;
+  uint8_t machines[2][WG_MACHINE_ID_LEN] = {{1}, {2}}, tags[3][WG_MACHINE_ID_LEN];
+  warp_key keys[2] = {{{2, 3}}, {{2, 4}}};
+  wg_machine_tag(machines[0], &keys[0], tags[0]);
+  wg_machine_tag(machines[0], &keys[1], tags[1]);
+  wg_machine_tag(machines[1], &keys[0], tags[2]);
+  assert_memory_not_equal(tags[0], tags[1], WG_MACHINE_ID_LEN);
+  assert_memory_not_equal(tags[0], tags[2], WG_MACHINE_ID_LEN);
+  assert_memory_not_equal(tags[0], machines[0], WG_MACHINE_ID_LEN);
+  wg_machine_tag(machines[0], &keys[0], tags[1]);
+  assert_memory_equal(tags[0], tags[1], WG_MACHINE_ID_LEN);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_tag),
       cmocka_unit_test(test_machine_id),
       cmocka_unit_test(test_golden_ports),
       cmocka_unit_test(test_ports_never_repeat),

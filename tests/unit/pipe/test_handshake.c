@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include "pipe/pipe_internal.h"
+#include "pipe/secure_internal.h"
 #include "pipe_rig.h"
 
 static const warp_pipe_kind kinds[] = {WARP_STREAM, WARP_MESSAGES};
@@ -44,6 +46,8 @@ static void takes_no_more_round_trips_than_the_protocol(void **state) {
   rig_connect(&rig, RIG_HELLO_LEN);
   assert_in_range(rig.client.secured_us, 1040000, 1045000);
   assert_in_range(rig.server.secured_us, 1060000, 1065000);
+  rig_run(&rig, 1000);
+  assert_int_equal(rig.server.out.sent, 1); /* its flight, and no tickets after it */
   rig_free(&rig);
   rig_init(&rig, WARP_MESSAGES);
   rig_connect(&rig, RIG_HELLO_LEN);
@@ -70,6 +74,20 @@ static void last_flights_are_one_datagram(void **state) {
   assert_int_equal(rig.server.out.sent, 1 + 1);
   assert_in_range(rig.client.out.captured_len[3], 400, WG_DTLS_MTU * 3 / 4);
   assert_int_equal(rig.server.out.captured[1][0], 20);
+  rig_free(&rig);
+}
+
+/* What keeps OpenSSL from acting on its own. */
+static void nothing_happens_unasked(void **state) {
+  (void)state;
+  pipe_rig rig;
+  rig_init(&rig, WARP_MESSAGES);
+  rig_open(&rig, RIG_HELLO_LEN);
+  struct timeval left;
+  assert_int_equal(DTLSv1_get_timeout(rig.client.pipe->secure->ssl, &left), 1);
+  assert_in_range(left.tv_sec, 3500, 3600); /* its timer is not the one that repeats flights */
+  rig_run(&rig, 500);
+  assert_int_equal(SSL_renegotiate(rig.client.pipe->secure->ssl), 0);
   rig_free(&rig);
 }
 
@@ -370,6 +388,7 @@ int main(void) {
       cmocka_unit_test(connects_and_tells_who_is_there),
       cmocka_unit_test(takes_no_more_round_trips_than_the_protocol),
       cmocka_unit_test(last_flights_are_one_datagram),
+      cmocka_unit_test(nothing_happens_unasked),
       cmocka_unit_test(hello_arrives_intact),
       cmocka_unit_test(server_may_be_the_initiator),
       cmocka_unit_test(server_may_learn_from_the_hello_that_it_is),

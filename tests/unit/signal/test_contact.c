@@ -1,4 +1,5 @@
 /* The address filter, as a table. */
+#include "base/addr.h"
 #include "signal/router.h"
 
 #include <setjmp.h>
@@ -111,7 +112,10 @@ static const contact_case cases[] = {
 
 static wg_record record_of(const side *from) {
   wg_record record = {.endpoint_count = 1};
-  memset(record.machine, from->machine, sizeof record.machine);
+  uint8_t machine[WG_MACHINE_ID_LEN];
+  memset(machine, from->machine, sizeof machine);
+  memset(record.key.bytes, from->machine + 1, sizeof record.key.bytes);
+  wg_machine_tag(machine, &record.key, record.machine);
   warp_endpoint *endpoint = &record.endpoints[0];
   assert_int_equal(warp_addr_parse(from->nic, &endpoint->nic), WARP_OK);
   endpoint->family = endpoint->nic.family;
@@ -123,13 +127,20 @@ static wg_record record_of(const side *from) {
   return record;
 }
 
+static wg_contact_self self_of(const wg_record *record, int machine, bool loopback_only) {
+  wg_contact_self self = {.record = record, .loopback_only = loopback_only};
+  memset(self.machine, machine, sizeof self.machine);
+  return self;
+}
+
 static void test_table(void **state) {
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     wg_record own = record_of(&cases[i].own), peer = record_of(&cases[i].peer);
     warp_addr to;
     assert_int_equal(warp_addr_parse(cases[i].to, &to), WARP_OK);
-    int status = wg_may_contact(&own, &peer, cases[i].loopback_only, &to);
+    wg_contact_self self = self_of(&own, cases[i].own.machine, cases[i].loopback_only);
+    int status = wg_may_contact(&self, &peer, WARP_UDP, &to);
     if (status != (cases[i].allowed ? WARP_OK : WARP_UNTRUSTED)) {
       fail_msg("%s: %s", cases[i].why, warp_err_name(status));
     }
@@ -140,11 +151,12 @@ static void test_empty_records(void **state) {
   (void)state;
   wg_record own = {.machine = {1}}, peer = {.machine = {2}};
   warp_addr none = {0}, to;
-  assert_int_equal(wg_may_contact(&own, &peer, false, &none), WARP_UNTRUSTED);
+  wg_contact_self self = self_of(&own, 1, false);
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &none), WARP_UNTRUSTED);
   assert_int_equal(warp_addr_parse("192.168.1.9:31000", &to), WARP_OK);
-  assert_int_equal(wg_may_contact(&own, &peer, false, &to), WARP_UNTRUSTED);
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &to), WARP_UNTRUSTED);
   assert_int_equal(warp_addr_parse("198.51.100.1:31000", &to), WARP_OK);
-  assert_int_equal(wg_may_contact(&own, &peer, false, &to), WARP_OK);
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &to), WARP_OK);
 }
 
 /* The TCP mapping shows the same outside as well as the UDP one. */
@@ -152,20 +164,56 @@ static void test_outside_by_tcp(void **state) {
   (void)state;
   static const side home = HOME, neighbour = NEIGHBOUR;
   wg_record own = record_of(&home), peer = record_of(&neighbour);
+  wg_contact_self self = self_of(&own, home.machine, false);
   warp_addr to;
   assert_int_equal(warp_addr_parse("192.168.1.9:31000", &to), WARP_OK);
   own.endpoints[0].external_tcp = own.endpoints[0].external_udp;
   own.endpoints[0].external_udp = (warp_addr){0};
-  assert_int_equal(wg_may_contact(&own, &peer, false, &to), WARP_UNTRUSTED);
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &to), WARP_UNTRUSTED);
   peer.endpoints[0].external_tcp = peer.endpoints[0].external_udp;
-  assert_int_equal(wg_may_contact(&own, &peer, false, &to), WARP_OK);
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &to), WARP_OK);
+}
+
+/* A stranger who copies the machine tag out of one of our records, or knows some other machine's
+ * id, proves nothing. */
+static void test_a_copied_tag_is_no_proof(void **state) {
+  (void)state;
+  static const side home = HOME;
+  wg_record own = record_of(&home), peer = own;
+  wg_contact_self self = self_of(&own, home.machine, false);
+  warp_addr loopback;
+  assert_int_equal(warp_addr_parse("127.0.0.1:30000", &loopback), WARP_OK);
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &loopback), WARP_OK);
+  peer.key.bytes[5] ^= 1; /* the tag is our record's, the key is not */
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &loopback), WARP_UNTRUSTED);
+  memcpy(peer.machine, self.machine, sizeof peer.machine); /* nor is the bare id taken */
+  assert_int_equal(wg_may_contact(&self, &peer, WARP_UDP, &loopback), WARP_UNTRUSTED);
+}
+
+/* A neighbour by its own word only may be probed, never dialled: a refusal would tell a stranger
+ * what our network holds.
+ */
+static void test_tcp_needs_proof(void **state) {
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    wg_record own = record_of(&cases[i].own), peer = record_of(&cases[i].peer);
+    wg_contact_self self = self_of(&own, cases[i].own.machine, cases[i].loopback_only);
+    warp_addr to;
+    assert_int_equal(warp_addr_parse(cases[i].to, &to), WARP_OK);
+    bool proven = cases[i].own.machine == cases[i].peer.machine || cases[i].loopback_only;
+    warp_addr plain = wg_addr_unmap(&to);
+    bool claimed = wg_addr_get_scope(&plain) != WG_SCOPE_GLOBAL && !proven;
+    int status = wg_may_contact(&self, &peer, WARP_TCP, &to);
+    if (status != (cases[i].allowed && !claimed ? WARP_OK : WARP_UNTRUSTED))
+      fail_msg("%s: %s", cases[i].why, warp_err_name(status));
+  }
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_table),
-      cmocka_unit_test(test_empty_records),
-      cmocka_unit_test(test_outside_by_tcp),
+      cmocka_unit_test(test_table),           cmocka_unit_test(test_empty_records),
+      cmocka_unit_test(test_outside_by_tcp),  cmocka_unit_test(test_a_copied_tag_is_no_proof),
+      cmocka_unit_test(test_tcp_needs_proof),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,60 @@
+/*
+ * A warpgate pipe on one side, a reader and a writer of ours on the other: standard input and
+ * output, or those of a child. Both directions are held back by who is slower, and each ends by
+ * itself.
+ */
+#ifndef CLI_BRIDGE_H
+#define CLI_BRIDGE_H
+
+#include "cli/handles.h"
+
+#include <warpgate/warpgate.h>
+
+/* Why a bridge is over. */
+typedef enum cli_bridge_end {
+  CLI_BRIDGE_DONE,      /* both directions came to their end */
+  CLI_BRIDGE_BROKE,     /* the pipe broke; the status says why */
+  CLI_BRIDGE_NO_READER, /* nobody reads what comes from the peer */
+} cli_bridge_end;
+
+/* The pipe is closed already. Comes once, from the loop. */
+typedef void (*cli_bridge_cb)(void *arg, cli_bridge_end end, int status);
+
+/* One direction. */
+typedef enum cli_flow {
+  CLI_FLOWING,
+  CLI_ENDING, /* its source has ended; the rest is on its way */
+  CLI_ENDED,
+} cli_flow;
+
+typedef struct cli_bridge {
+  cli_reader reader; /* their handles are opened by the owner */
+  cli_writer writer;
+  /* A broken writer is no reason to stop what goes to the peer: a child that reads nothing. */
+  bool may_lose_reader;
+  unsigned wait_s; /* messages: how long to wait for more when the input has ended */
+
+  warp_pipe *pipe; /* NULL once closed */
+  bool messages;
+  cli_flow up, down;   /* to the peer, from the peer */
+  const uint8_t *held; /* of the input, not taken by the pipe yet */
+  size_t held_len;
+  bool paused; /* the pipe is, because the writer is slow */
+  int broken;  /* why the pipe broke, WARP_OK while it has not */
+  uv_timer_t quiet;
+  cli_bridge_cb cb;
+  void *arg;
+  unsigned closing; /* handles that are still to be closed */
+  cli_closed_cb closed;
+  void *closed_arg;
+} cli_bridge;
+
+/* Takes the pipe over and begins. The bridge is zeroed but for the fields above `pipe`. */
+void cli_bridge_start(cli_bridge *bridge, uv_loop_t *loop, warp_pipe *pipe, cli_bridge_cb cb,
+                      void *arg);
+/* Nothing will be read from the writer any more: its child is gone. */
+void cli_bridge_lose_reader(cli_bridge *bridge);
+/* Closes what is open; `closed` runs later, once. The callback does not run any more. */
+void cli_bridge_close(cli_bridge *bridge, cli_closed_cb closed, void *arg);
+
+#endif

@@ -1,0 +1,148 @@
+/* warpgate connect: a pipe to a peer on standard input and output. */
+#include "cli/explain.h"
+#include "cli/report.h"
+#include "cli/say.h"
+#include "cli/standard.h"
+#include "cli/target.h"
+
+#include <time.h>
+
+typedef struct dialling {
+  cli_target target;
+  warp_connect_options connect;
+  uint64_t asked_ns; /* when the look-up began */
+  double lookup_ms;  /* negative: none */
+  cli_standard standard;
+} dialling;
+
+static const char *whom(const dialling *dial) {
+  return dial->target.is_name ? dial->target.name : "the address";
+}
+
+static void fail(cli_run *run, int status, const warp_report *report) {
+  cli_run_stop(run, cli_explain_connect(run, whom(run->arg), status, report));
+}
+
+static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  cli_run *run = arg;
+  dialling *dial = run->arg;
+  if (run->state == CLI_STOPPING) {
+    if (pipe != NULL) {
+      warp_pipe_close(pipe);
+    }
+    return;
+  }
+  if (status != WARP_OK) {
+    fail(run, status, report);
+    return;
+  }
+  cli_report_connected(pipe, report, dial->lookup_ms, false, run->options->verbose > 0);
+  cli_standard_start(&dial->standard, run, pipe);
+}
+
+static void start_connect(cli_run *run, const uint8_t *record, size_t len) {
+  static const warp_report nothing = {0};
+  dialling *dial = run->arg;
+  int status = warp_auto_connect(run->node, record, len, &dial->connect, on_connect, run);
+  if (status != WARP_OK) {
+    fail(run, status, &nothing);
+  }
+}
+
+static void on_found(void *arg, int status, const uint8_t *record, size_t len) {
+  cli_run *run = arg;
+  dialling *dial = run->arg;
+  if (run->state == CLI_STOPPING) {
+    return;
+  }
+  dial->lookup_ms = (double)(uv_hrtime() - dial->asked_ns) / 1e6;
+  if (status == WARP_OK) {
+    start_connect(run, record, len);
+  } else {
+    cli_run_stop(run, cli_explain_lookup(run, dial->target.name, status));
+  }
+}
+
+static void on_started(cli_run *run) {
+  cli_warn_stun(run);
+  dialling *dial = run->arg;
+  if (!dial->target.is_name) {
+    start_connect(run, dial->target.record, dial->target.record_len);
+    return;
+  }
+  dial->asked_ns = uv_hrtime();
+  int status = warp_node_lookup(run->node, dial->target.name, on_found, run);
+  if (status != WARP_OK) {
+    cli_run_stop(run, cli_explain_lookup(run, dial->target.name, status));
+  }
+}
+
+static void on_stop(cli_run *run) {
+  dialling *dial = run->arg;
+  cli_standard_stop(&dial->standard);
+}
+
+/* -1 when everything that is needed for a start is there. */
+static int prepare(const cli_options *options, cli_target *target) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int status = cli_target_parse(options->argument,
+                                (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000, target);
+  if (status == WARP_INVALID) {
+    return cli_error(CLI_USAGE, "'%s' is neither a name (as alice) nor an address",
+                     options->argument);
+  }
+  if (status != WARP_OK) {
+    return cli_explain_address(status);
+  }
+  if (target->is_name && !cli_has_server(options, CLI_NAMES)) {
+    return cli_explain_missing(options, CLI_NAMES);
+  }
+  return cli_check_broker(options);
+}
+
+static int run_connect(const cli_options *options) {
+  static dialling dial = {.lookup_ms = -1};
+  cli_run run = {.on_started = on_started, .on_stop = on_stop, .arg = &dial};
+  int status = prepare(options, &dial.target);
+  if (status < 0) {
+    status = cli_run_init(&run, options);
+  }
+  if (status >= 0) {
+    return status;
+  }
+  dial.connect = (warp_connect_options){.timeout_ms = options->timeout_s * 1000,
+                                        .plugins = options->plugins,
+                                        .transports = options->transports,
+                                        .no_relay = options->no_relay,
+                                        .strict = options->strict};
+  run.conf.enable_nickname = false;
+  if (run.conf.key_name == NULL) {
+    /* Several at once with one key would look like replays to the peer. */
+    run.conf.key_name = "";
+  }
+  return cli_run_loop(&run);
+}
+
+const cli_command cli_connect = {
+    .name = "connect",
+    .arguments = "NAME|ADDRESS",
+    .summary = "standard input and output to a peer and back",
+    .help =
+        "Connects to the node that is registered as NAME, or whose ADDRESS is given. What comes "
+        "on\n"
+        "standard input goes to the peer, what the peer sends goes to standard output; the end of\n"
+        "the one is the end of the other, each direction by itself. Over TCP that is a stream; "
+        "over\n"
+        "UDP messages of up to 1100 bytes, which may be lost: --transport tcp where that matters.\n"
+        "\n"
+        "Examples:\n"
+        "  echo hello | warpgate connect alice\n"
+        "  warpgate connect alice --transport tcp < file\n"
+        "  warpgate connect alice -v --plugin udp_punch --no-relay\n"
+        "  warpgate connect \"$(cat alice.address)\"\n",
+    .options = CLI_GROUP_ALL | CLI_GROUP_NODE | CLI_GROUP_CONNECT,
+    .argument = "NAME or ADDRESS",
+    .needs_argument = true,
+    .run = run_connect,
+};

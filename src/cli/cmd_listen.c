@@ -1,0 +1,156 @@
+/* warpgate listen: waits for peers. */
+#include "cli/explain.h"
+#include "cli/peers.h"
+#include "cli/report.h"
+#include "cli/say.h"
+#include "cli/standard.h"
+
+#include "nickname/names.h"
+#include <stdio.h>
+
+typedef struct listening {
+  cli_run run;
+  wg_list echoes, children;
+  bool taken; /* --pipe: the first peer is here */
+  cli_standard standard;
+} listening;
+
+/* ---- peers ----------------------------------------------------------------------------------- */
+
+/* With --pipe there is one peer; the others are told at once. */
+static warp_contact on_stranger(void *arg, const warp_key *peer) {
+  (void)peer;
+  const listening *self = arg;
+  return self->taken ? WARP_CONTACT_REFUSE : WARP_CONTACT_ACCEPT;
+}
+
+static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
+  (void)node;
+  listening *self = arg;
+  const cli_options *options = self->run.options;
+  if (self->run.state == CLI_STOPPING || (options->pipe && self->taken)) {
+    warp_pipe_close(pipe); /* two were under way at once */
+    return;
+  }
+  cli_report_connected(pipe, report, -1, true, options->verbose > 0);
+  if (options->pipe) {
+    self->taken = true;
+    cli_standard_start(&self->standard, &self->run, pipe);
+  } else if (options->exec != NULL) {
+    cli_child_start(&self->children, &self->run, options->exec, pipe);
+  } else {
+    cli_echo_start(&self->echoes, pipe);
+  }
+}
+
+static void on_miss(void *arg, warp_node *node, const warp_key *peer, int status,
+                    const warp_report *report) {
+  (void)node;
+  const listening *self = arg;
+  if (self->run.state != CLI_STOPPING) {
+    cli_report_missed(peer, status, report, self->run.options->verbose > 0);
+  }
+}
+
+/* ---- start and end --------------------------------------------------------------------------- */
+
+/* The name we are registered under, or NULL. */
+static const char *registered_name(const listening *self, char out[WARP_NAME_MAX + 8]) {
+  const cli_run *run = &self->run;
+  char derived[WARP_NAME_MAX + 1];
+  warp_key key;
+  if (run->gate != NULL) {
+    return warp_gate_name(run->gate);
+  }
+  if (run->names_status != WARP_OK || warp_node_key(run->node, &key) != WARP_OK) {
+    return NULL;
+  }
+  wg_name_derive(&key, derived);
+  snprintf(out, WARP_NAME_MAX + 8, "%s" WG_NAME_SUFFIX, derived);
+  return out;
+}
+
+static void on_started(cli_run *run) {
+  listening *self = run->arg;
+  char name[WARP_NAME_MAX + 8];
+  int status = cli_explain_broker(run);
+  if (status >= 0) {
+    cli_run_stop(run, status);
+    return;
+  }
+  cli_warn_stun(run);
+  if (cli_has_server(run->options, CLI_NAMES) && run->gate == NULL &&
+      run->names_status != WARP_OK) {
+    cli_note("no name server answers: reachable by address only");
+  }
+  warp_node_listen(run->node, on_pipe, on_miss, self);
+  cli_report_ready(run->node, registered_name(self, name), true);
+}
+
+static void on_stop(cli_run *run) {
+  listening *self = run->arg;
+  cli_echo_stop(&self->echoes);
+  cli_child_stop(&self->children);
+  cli_standard_stop(&self->standard);
+}
+
+/* -1 when everything that is needed for a start is there. */
+static int prepare(const cli_options *options) {
+  char name[WARP_NAME_MAX + 1];
+  if (options->argument != NULL && wg_name_normalize(options->argument, name) != WARP_OK) {
+    return cli_error(CLI_USAGE,
+                     "'%s' is no name: up to %d letters a-z, digits and hyphens inside, as alice",
+                     options->argument, WARP_NAME_MAX);
+  }
+  if (options->argument != NULL && !cli_has_server(options, CLI_NAMES)) {
+    return cli_explain_missing(options, CLI_NAMES);
+  }
+  return cli_check_broker(options);
+}
+
+static int run_listen(const cli_options *options) {
+  static listening self;
+  cli_run *run = &self.run;
+  wg_list_init(&self.echoes);
+  wg_list_init(&self.children);
+  *run = (cli_run){.on_started = on_started,
+                   .on_stop = on_stop,
+                   .arg = &self,
+                   .gate_name = options->argument,
+                   .serves = true};
+  int status = prepare(options);
+  if (status < 0) {
+    status = cli_run_init(run, options);
+  }
+  if (status >= 0) {
+    return status;
+  }
+  /* The name that was asked for is enough. */
+  run->conf.enable_nickname = options->argument == NULL;
+  run->conf.contact_policy = on_stranger;
+  run->conf.contact_arg = &self;
+  run->signal_status = options->pipe ? -1 : CLI_OK;
+  return cli_run_loop(run);
+}
+
+const cli_command cli_listen = {
+    .name = "listen",
+    .arguments = "[NAME]",
+    .summary = "waits for peers: echoes, or as --pipe and --exec say",
+    .help =
+        "Starts a node, registers NAME with the name servers and waits for peers. Its name and\n"
+        "address are said on standard error. Without NAME it has the name that follows from its "
+        "key,\n"
+        "if there is a name server. Every peer gets back what it sends; with --exec it gets a "
+        "command\n"
+        "of its own, with --pipe the first one gets standard input and output.\n"
+        "\n"
+        "Examples:\n"
+        "  warpgate listen alice\n"
+        "  warpgate listen backup --exec 'cat > \"$WARPGATE_PEER.tar\"'\n"
+        "  tar c photos | warpgate listen alice --pipe\n"
+        "  warpgate listen --loopback         without any server, for peers on this machine\n",
+    .options = CLI_GROUP_ALL | CLI_GROUP_NODE | CLI_GROUP_LISTEN,
+    .argument = "NAME",
+    .run = run_listen,
+};

@@ -1,0 +1,72 @@
+/* The `warpgate` command. */
+#include "cli/cli.h"
+#include "cli/say.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const cli_command *const commands[] = {&cli_listen, &cli_connect, &cli_address, &cli_name};
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void help(void) {
+  fputs("warpgate: connects two programs directly, whatever NATs stand between them.\n\n"
+        "Usage: warpgate COMMAND [options]\n\n",
+        stdout);
+  for (size_t i = 0; i < COMMANDS; i++) {
+    char left[40];
+    snprintf(left, sizeof left, "%s %s", commands[i]->name, commands[i]->arguments);
+    printf("  %-22s %s\n", left, commands[i]->summary);
+  }
+  fputs("\nwarpgate COMMAND --help tells more; warpgate --version\n\n"
+        "Examples:\n"
+        "  warpgate listen alice                 echoes what peers send, under the name alice\n"
+        "  warpgate connect alice                standard input and output to alice and back\n"
+        "  warpgate listen alice --exec 'cat /etc/motd'\n"
+        "                                        runs a command for each peer\n"
+        "  warpgate listen --loopback            a first try, without any server: prints an\n"
+        "  warpgate connect --loopback ADDRESS   address that the second one connects to\n\n"
+        "Exit status: 0 fine, 1 it did not work (and why), 2 usage, 3 a server that is needed is\n"
+        "missing, 128 + N ended by signal N.\n",
+        stdout);
+}
+
+/* Descriptors 0 to 2 are taken for what they are named after: where one is closed, a socket of ours
+ * must not become it. */
+static void keep_standard_descriptors(void) {
+  int fd;
+  do {
+    fd = open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) {
+    close(fd);
+  }
+}
+
+int main(int argc, char **argv) {
+  static cli_options options;
+  const char *name = argc > 1 ? argv[1] : "";
+  keep_standard_descriptors();
+  signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of one write */
+  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+    help();
+    return CLI_OK;
+  }
+  if (strcmp(name, "--version") == 0) {
+    printf("warpgate %s\n", warp_version());
+    return CLI_OK;
+  }
+  for (size_t i = 0; i < COMMANDS; i++) {
+    if (strcmp(name, commands[i]->name) == 0) {
+      int status = cli_options_read(commands[i], argc - 1, argv + 1, &options);
+      return status >= 0 ? status : commands[i]->run(&options);
+    }
+  }
+  if (*name == '\0') {
+    return cli_error(CLI_USAGE,
+                     "which command? listen, connect, address or name: see warpgate --help");
+  }
+  return cli_error(CLI_USAGE, "unknown command '%s': see warpgate --help", name);
+}

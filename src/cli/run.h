@@ -1,0 +1,49 @@
+/*
+ * One run of a command: the loop, the node, what is learned while it starts, signals, the end.
+ */
+#ifndef CLI_RUN_H
+#define CLI_RUN_H
+
+#include "cli/cli.h"
+
+#include <uv.h>
+
+enum { CLI_SIGNALS = 3, CLI_LINE_LEN = 400 };
+
+typedef enum cli_run_state { CLI_STARTING, CLI_RUNNING, CLI_STOPPING } cli_run_state;
+
+typedef struct cli_run cli_run;
+struct cli_run {
+  const cli_options *options;
+  warp_conf conf; /* cli_run_init fills it; the command changes what it likes */
+  const char *lists[CLI_KINDS][CLI_SERVERS_MAX + 1];
+  const char *gate_name; /* a gate of this name instead of a bare node, or NULL */
+
+  /* Of the command. `on_started`: the node is up. `on_stop`: close what you have open; the node is
+   * closed next. May be NULL. */
+  void (*on_started)(cli_run *run);
+  void (*on_stop)(cli_run *run);
+  void *arg;
+  int signal_status; /* exit status after SIGINT, SIGTERM and SIGHUP; -1: 128 and the signal */
+  bool serves;       /* what happens after the start is worth a line */
+
+  uv_loop_t uv;
+  warp_loop *loop;
+  uv_signal_t signals[CLI_SIGNALS];
+  warp_gate *gate;
+  warp_node *node;
+  cli_run_state state;
+  bool interrupted; /* by a signal: what is left is not waited for */
+  int exit_status;
+  int broker_status, stun_status, names_status; /* how the start step of each went */
+  char trouble[CLI_LINE_LEN];                   /* the library's last error line */
+};
+
+/* Prepares a zeroed run: the configuration and the loop. -1, or an exit status (said why). */
+int cli_run_init(cli_run *run, const cli_options *options);
+/* Starts the node (or gate), runs until the end, frees everything, returns the exit status. */
+int cli_run_loop(cli_run *run);
+/* Begins the end, once: what was said first is what counts. */
+void cli_run_stop(cli_run *run, int exit_status);
+
+#endif

@@ -1,0 +1,115 @@
+#include "cli/say.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_LEN = 4096 };
+
+static bool in_json;
+
+void cli_say_in_json(bool on) {
+  in_json = on;
+}
+
+/* Standard error may share its description with a standard output that was made non-blocking: then
+ * stdio would lose what does not fit at once. */
+static void write_all(const char *text, size_t len) {
+  while (len > 0) {
+    ssize_t written = write(STDERR_FILENO, text, len);
+    if (written >= 0) {
+      text += written;
+      len -= (size_t)written;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+      (void)poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      return; /* nobody is there to be told */
+    }
+  }
+}
+
+static void say(const char *prefix, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+static json_t *message_event(const char *kind, const char *format, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void say(const char *prefix, const char *format, va_list args) {
+  char line[LINE_MAX_LEN];
+  size_t len = (size_t)snprintf(line, sizeof line, "%s", prefix);
+  vsnprintf(line + len, sizeof line - len - 1, format, args);
+  len = strlen(line);
+  line[len++] = '\n';
+  write_all(line, len);
+}
+
+static json_t *message_event(const char *kind, const char *format, va_list args) {
+  char message[LINE_MAX_LEN];
+  vsnprintf(message, sizeof message, format, args);
+  /* What a person typed may be no UTF-8, which JSON has to be. */
+  json_t *text = json_string(message);
+  if (text == NULL) {
+    char clean[LINE_MAX_LEN];
+    text = json_string(cli_clean(message, clean, sizeof clean));
+  }
+  return json_pack("{s:s, s:o}", "event", kind, "message", text);
+}
+
+int cli_error(int exit_status, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  if (in_json) {
+    json_t *event = message_event("error", format, args);
+    json_object_set_new(event, "exit", json_integer(exit_status));
+    cli_event(event);
+  } else {
+    say("warpgate: ", format, args);
+  }
+  va_end(args);
+  return exit_status;
+}
+
+void cli_note(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  if (in_json) {
+    cli_event(message_event("note", format, args));
+  } else {
+    say("warpgate: ", format, args);
+  }
+  va_end(args);
+}
+
+void cli_line(const char *format, ...) {
+  if (in_json) {
+    return;
+  }
+  va_list args;
+  va_start(args, format);
+  say("", format, args);
+  va_end(args);
+}
+
+void cli_event(json_t *event) {
+  char *line = in_json && event != NULL ? json_dumps(event, JSON_COMPACT) : NULL;
+  if (line != NULL) {
+    size_t len = strlen(line);
+    line[len] = '\n'; /* one write, so that lines of several writers stay whole */
+    write_all(line, len + 1);
+  }
+  free(line);
+  json_decref(event);
+}
+
+const char *cli_clean(const char *text, char *out, size_t room) {
+  size_t len = 0;
+  for (; text[len] != '\0' && len + 1 < room; len++) {
+    out[len] = text[len] >= ' ' && text[len] <= '~' ? text[len] : '?';
+  }
+  out[len] = '\0';
+  return out;
+}

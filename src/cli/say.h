@@ -1,0 +1,26 @@
+/*
+ * What the command says on standard error: lines for a person, or with --json one JSON object a
+ * line. Results alone go to standard output.
+ */
+#ifndef CLI_SAY_H
+#define CLI_SAY_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* JSON lines instead of text from now on. */
+void cli_say_in_json(bool on);
+/* "warpgate: ..." or {"event":"error","exit":...,"message":...}. Returns `exit_status`. */
+int cli_error(int exit_status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "warpgate: ..." or {"event":"note","message":...}. */
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line as it is, of text mode only. */
+void cli_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* An object of JSON mode only; taken over. NULL (out of memory) is passed over. */
+void cli_event(json_t *event);
+/* Copies text that may come from a stranger: what is not printable ASCII becomes '?', so that it
+ * can neither move a terminal's cursor nor break a line. Returns `out`. */
+const char *cli_clean(const char *text, char *out, size_t room);
+
+#endif

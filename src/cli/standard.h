@@ -1,0 +1,20 @@
+/* A pipe between the peer and our standard input and output, until both directions have ended. */
+#ifndef CLI_STANDARD_H
+#define CLI_STANDARD_H
+
+#include "cli/bridge.h"
+#include "cli/run.h"
+
+typedef struct cli_standard {
+  cli_run *run;
+  bool started;
+  cli_bridge bridge;
+} cli_standard;
+
+/* Takes the pipe over. When it is over the run stops: with CLI_OK, with CLI_FAILED when the pipe
+ * broke (said why), or as SIGPIPE would when nobody reads our output. */
+void cli_standard_start(cli_standard *standard, cli_run *run, warp_pipe *pipe);
+/* For the run's on_stop. */
+void cli_standard_stop(cli_standard *standard);
+
+#endif

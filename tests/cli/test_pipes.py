@@ -1,0 +1,354 @@
+"""Pipes between two programs of this machine, without any server."""
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from conftest import free_port, kill_at_exit
+
+MUCH = 6 << 20  # more than both queues and the system hold
+
+
+def noise(size):
+    """Every byte there is, and lines, and nothing that compresses away a mistake."""
+    return (bytes(range(256)) * (size // 256 + 1))[:size]
+
+
+def connect(warpgate, listener, *args, **options):
+    return warpgate("connect", "--loopback", *args, listener.address, **options)
+
+
+@pytest.fixture
+def echo(warpgate):
+    with warpgate.listening("--loopback") as listener:
+        yield listener
+
+
+# ---- connect -------------------------------------------------------------------------------------
+
+
+def test_what_goes_in_comes_back(warpgate, echo):
+    done = connect(warpgate, echo, input=b"hello\0\xff\r\n")
+    assert done.status == 0
+    assert done.out == b"hello\0\xff\r\n"
+    assert done.err == ""  # who is not asked says nothing
+
+
+def test_nothing_goes_and_nothing_comes(warpgate, echo):
+    done = connect(warpgate, echo)
+    assert (done.status, done.out) == (0, b"")
+
+
+def test_much_in_both_directions_at_once(warpgate, echo):
+    data = noise(MUCH)
+    done = connect(warpgate, echo, input=data)
+    assert done.status == 0
+    assert done.out == data
+
+
+def test_from_file_to_file(warpgate, echo, tmp_path):
+    data = noise(MUCH)
+    (tmp_path / "in").write_bytes(data)
+    with (tmp_path / "in").open("rb") as source, (tmp_path / "out").open("wb") as sink:
+        done = connect(warpgate, echo, input=None, stdin=source, stdout=sink)
+    assert done.status == 0
+    assert (tmp_path / "out").read_bytes() == data
+
+
+def test_sockets_as_standard_input_and_output(warpgate, echo):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = warpgate.start("connect", "--loopback", echo.address, stdin=theirs, stdout=theirs)
+        ours.sendall(b"ping")
+        assert ours.recv(4) == b"ping"
+        ours.shutdown(socket.SHUT_WR)
+        assert process.wait(timeout=60) == 0
+        process.stderr.close()
+
+
+def test_nothing_at_standard_input(warpgate, echo):
+    done = connect(warpgate, echo, input=None, stdin=subprocess.DEVNULL)
+    assert done.status == 0
+    closed = connect(warpgate, echo, input=None, stdin=None, preexec_fn=lambda: os.close(0))
+    assert closed.status == 0
+
+
+def test_several_at_once(warpgate, echo):
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(warpgate.running("connect", "--loopback", echo.address))
+                   for _ in range(5)]
+        for i, one in enumerate(started):
+            one.process.stdin.write(b"%d" % i)
+            one.process.stdin.flush()
+        for i, one in enumerate(started):
+            assert one.process.stdout.read(1) == b"%d" % i
+        for one in started:
+            assert one.end().status == 0
+
+
+def test_events_say_how_it_went(warpgate, echo):
+    done = connect(warpgate, echo, "--json", input=b"x")
+    assert done.out == b"x"
+    phases = [e["phase"] for e in done.events if e["event"] == "start"]
+    assert phases[0] == "load_network_interfaces" and phases[-1] == "setup_traversal_plugins"
+    connected = done.event("connected")
+    assert connected["path"] == "direct" and connected["winner"] == "direct_connect"
+    assert connected["transport"] == "tcp" and connected["kind"] == "stream"
+    assert 0 < connected["ms"] < 10000 and connected["family"] in (4, 6)
+    (won,) = (row for row in connected["report"] if row["status"] == "WARP_OK")
+    assert won["plugin"] == "direct_connect" and won["ms"] > 0
+    theirs = echo.event("connected")
+    assert theirs["local"] == connected["remote"] and theirs["remote"] == connected["local"]
+    assert len(bytes.fromhex(connected["peer"])) == 33
+    ended = echo.event("ended")
+    assert ended["peer"] == theirs["peer"] and ended["status"] == "WARP_CLOSED"
+
+
+def test_verbose_shows_a_table(warpgate, echo):
+    done = connect(warpgate, echo, "-v", input=b"x")
+    lines = done.err.splitlines()
+    (head,) = (line for line in lines if line.split()[:2] == ["technique", "way"])
+    rows = lines[lines.index(head) + 1 :]
+    assert rows and all(row[head.index("result") - 1] == " " for row in rows)
+    assert any("direct_connect" in row and " won" in row for row in rows)
+    assert any("ruled out: " in row for row in rows)
+    assert "connected: direct over TCP" in done.err
+    assert "build_node_address" in done.err
+
+
+def test_a_person_at_a_terminal(warpgate):
+    """Lines go as they are typed; Ctrl-D is the end, and is asked for when the peer has ended."""
+    person, terminal = pty.openpty()
+    with warpgate.listening("--loopback", "--exec", "read line; echo got $line") as listener:
+        process = warpgate.start("connect", "--loopback", listener.address, stdin=terminal)
+        with kill_at_exit(process):
+            os.close(terminal)
+            os.write(person, b"hello\n")
+            assert process.stdout.readline() == b"got hello\n"
+            assert b"the other side has ended" in process.stderr.readline()
+            os.write(person, b"\x04")
+            assert process.wait(timeout=60) == 0
+    os.close(person)
+
+
+def test_interrupt_is_130(warpgate, echo):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with warpgate.running("connect", "--loopback", echo.address) as one:
+            one.event("connected")
+            assert one.end(number).status == 128 + number
+            assert echo.event("ended")["status"] == "WARP_CLOSED"
+
+
+def test_interrupt_while_starting(warpgate, silent_udp):
+    with warpgate.running("connect", "--loopback", "a", "--names", silent_udp) as one:
+        one.event("start")
+        assert one.end(signal.SIGINT).status == 130
+
+
+def test_a_reader_that_goes_away_is_141(warpgate, echo):
+    with warpgate.running("connect", "--loopback", echo.address) as one:
+        one.event("connected")
+        one.process.stdout.close()
+        one.process.stdin.write(b"x")
+        one.process.stdin.flush()
+        assert one.process.wait(timeout=60) == 141
+
+
+def test_a_full_disk_is_said(warpgate, echo):
+    with open("/dev/full", "wb") as full:
+        done = connect(warpgate, echo, input=b"x", stdout=full)
+    assert done.status == 1
+    assert "cannot write to standard output" in done.line
+
+
+def test_descriptors_are_left_as_they_were(warpgate, echo):
+    """Whoever shares our standard input and output goes on to use them."""
+    reads, writes = os.pipe()
+    back, forth = os.pipe()
+    os.write(writes, b"x")
+    os.close(writes)
+    done = connect(warpgate, echo, input=None, stdin=reads, stdout=forth)
+    assert done.status == 0
+    assert os.get_blocking(reads) and os.get_blocking(forth)
+    for fd in (reads, back, forth):
+        os.close(fd)
+
+
+# ---- what can go wrong ---------------------------------------------------------------------------
+
+
+def test_nobody_there(warpgate):
+    port = free_port()
+    address = warpgate("address", "--loopback", "--port", port).out.decode().strip()
+    done = warpgate("connect", "--loopback", "--plugin", "direct_connect", address)
+    assert done.status == 1
+    first, *attempts = done.err.splitlines()
+    assert "could not connect to the address: every attempt failed" in first
+    assert any("direct_connect (TCP/IPv4 interface): connection refused" in a for a in attempts)
+
+
+def test_what_needs_a_broker_says_so(warpgate, echo):
+    done = connect(warpgate, echo, "--transport", "udp")
+    assert done.status == 3
+    assert "udp_punch (UDP/IPv4 interface): no broker to ask the peer through" in done.err
+    assert "no MQTT broker is configured" in done.err.splitlines()[-1]
+
+
+def test_failure_in_json_has_the_report(warpgate, echo):
+    done = connect(warpgate, echo, "--transport", "udp", "--json")
+    failed = done.event("failed")
+    assert failed["status"] == "WARP_ALL_FAILED"
+    assert {row["transport"] for row in failed["report"]} == {"udp"}
+    assert [e["exit"] for e in done.events if e["event"] == "error"][-1] == done.status == 3
+
+
+def test_a_peer_that_dies_is_a_failure(warpgate, echo):
+    with warpgate.running("connect", "--loopback", echo.address) as one:
+        one.event("connected")
+        echo.process.kill()
+        message = one.event("error")["message"]
+        assert "the connection broke: connection reset" in message
+        assert one.end().status == 1
+
+
+def test_a_port_that_is_taken(warpgate):
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
+        done = warpgate("listen", "--loopback", "--port", port)
+    assert done.status == 1
+    assert f"port {port} is in use: choose another with --port" in done.line
+
+
+def test_a_key_that_cannot_be_read(warpgate, tmp_path):
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys/default.key").write_text("this is no key")
+    done = warpgate("address", "--loopback", "--data", tmp_path / "keys")
+    assert done.status == 1
+    assert 'the key "default" cannot be loaded' in done.line
+
+
+# ---- listen --------------------------------------------------------------------------------------
+
+
+def test_listen_says_its_address_and_ends_cleanly(warpgate):
+    port = free_port()
+    process = warpgate.start("listen", "--loopback", "--port", port)
+    line = process.stderr.readline().decode()
+    assert line.startswith("warpgate: address 51cB")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_listen_tells_of_its_peers(warpgate):
+    process = warpgate.start("listen", "--loopback")
+    address = process.stderr.readline().decode().split()[-1]
+    assert warpgate("connect", "--loopback", address, input=b"x").out == b"x"
+    connected, ended = (process.stderr.readline().decode() for _ in range(2))
+    assert " connected: direct over TCP/IPv" in connected
+    name = connected.split()[1]
+    assert name.startswith("n-") and ended == f"warpgate: {name} ended\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_listen_pipe_is_for_the_first_peer(warpgate):
+    with warpgate.listening("--loopback", "--pipe") as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as first:
+            first.event("connected")
+            listener.event("connected")
+            second = connect(warpgate, listener)
+            assert second.status == 1
+            assert "refused by the peer's contact policy" in second.err
+            listener.process.stdin.write(b"from the listener")
+            listener.process.stdin.close()
+            assert first.process.stdout.read() == b"from the listener"
+            first.process.stdin.write(noise(MUCH))
+            first.process.stdin.close()
+            listener.process.stdin = first.process.stdin = None
+            assert listener.process.stdout.read() == noise(MUCH)
+            assert first.end().status == 0
+            assert listener.end().status == 0
+
+
+def feed_until_stuck(pipe, size):
+    """Writes zeros until nothing more goes for a while; returns how many went."""
+    os.set_blocking(pipe.fileno(), False)
+    poll = select.poll()
+    poll.register(pipe, select.POLLOUT)
+    fed = 0
+    while fed < size and poll.poll(500):
+        fed += os.write(pipe.fileno(), bytes(min(65536, size - fed)))
+    os.set_blocking(pipe.fileno(), True)
+    return fed
+
+
+def test_a_slow_reader_holds_the_peer_back(warpgate):
+    """Nothing is lost, and nothing piles up where nobody reads."""
+    size = 64 << 20
+    with warpgate.listening("--loopback", "--pipe", stdin=subprocess.DEVNULL) as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as one:
+            fed = feed_until_stuck(one.process.stdin, size)
+            assert fed < size // 2
+            rest = threading.Thread(target=lambda: one.process.communicate(bytes(size - fed)))
+            rest.start()
+            got = listener.process.stdout.read()
+            rest.join()
+            assert len(got) == size and not got.strip(b"\0")
+            assert one.process.returncode == 0
+
+
+def test_listen_exec_runs_a_command_for_each_peer(warpgate):
+    command = 'read line; echo "$line to $WARPGATE_PEER by $WARPGATE_PATH"; cat'
+    with warpgate.listening("--loopback", "--exec", command) as listener:
+        for word in (b"one", b"two"):
+            done = connect(warpgate, listener, input=word + b"\nrest")
+            peer = listener.event("connected")["peer"]
+            assert done.status == 0
+            assert done.out == b"%s to %s by direct\nrest" % (word, peer.encode())
+
+
+def test_listen_exec_ends_with_the_command(warpgate):
+    with warpgate.listening("--loopback", "--exec", "echo bye") as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as one:
+            assert one.process.stdout.read() == b"bye\n"
+            listener.event("ended")
+            assert one.end().status == 0
+
+
+def test_listen_exec_may_not_read(warpgate):
+    """A command that never reads is no reason to break what it says."""
+    with warpgate.listening("--loopback", "--exec", "exec <&-; seq 100000") as listener:
+        done = connect(warpgate, listener, input=noise(MUCH))
+        assert done.out.splitlines()[-1] == b"100000"
+
+
+def test_listen_stop_ends_its_commands(warpgate):
+    with warpgate.listening("--loopback", "--exec", "echo $$; exec cat >/dev/null") as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as one:
+            pid = int(one.process.stdout.readline())
+            descriptor = os.pidfd_open(pid)
+            assert listener.end(signal.SIGINT).status == 0
+            assert one.process.stdout.read() == b""
+            signal_at_end(descriptor)
+
+
+def signal_at_end(descriptor):
+    """Waits until the process behind a pidfd is gone."""
+    ready, _, _ = select.select([descriptor], [], [], 60)
+    os.close(descriptor)
+    assert ready
+
+
+def test_a_command_that_cannot_run(warpgate):
+    with warpgate.listening("--loopback", "--exec", "/nonexistent/command") as listener:
+        done = connect(warpgate, listener, input=b"x")
+        assert done.status == 0 and done.out == b""

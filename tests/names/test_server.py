@@ -1,0 +1,170 @@
+"""warpgate-names from outside: arguments, both transports, limits, signals, its file."""
+
+import signal
+import socket
+
+import pytest
+from conftest import NOT_FOUND, ask_udp, fields_of, lookup, new_nonce
+
+
+def is_answer(reply, nonce):
+    fields = fields_of(reply)
+    return fields[1] == NOT_FOUND and fields[2] == nonce
+
+
+# ---- arguments -----------------------------------------------------------------------------------
+
+
+def test_help(start):
+    status, out, err = start("--help").finish()
+    assert status == 0 and err == ""
+    assert out.startswith("usage: warpgate-names")
+    assert all(option in out for option in ("--listen", "--store", "--quota-v4", "--lifetime-max"))
+
+
+@pytest.mark.parametrize(
+    "args, complaint",
+    [
+        ([], "--listen"),
+        (["--listen", "127.0.0.1:0"], "--store"),
+        (["--listen", "127.0.0.1", "--store", "x"], "not an address and port: 127.0.0.1"),
+        (["--listen", "::1", "--store", "x"], "not an address and port: ::1"),
+        (["--listen", "localhost:1", "--store", "x"], "not an address and port: localhost:1"),
+        (["--listen", "127.0.0.1:99999", "--store", "x"], "not an address and port"),
+        (["--quota-v4", "many"], "not a number in range: many"),
+        (["--quota-v6", "-1"], "not a number in range: -1"),
+        (["--lifetime-max", "59"], "not a number in range: 59"),
+        (["--nonsense"], "nonsense"),
+        (["more"], "no such argument: more"),
+        (["--listen", "127.0.0.1:0"] * 9, "too many addresses"),
+    ],
+)
+def test_usage(start, args, complaint):
+    status, out, err = start(*args).finish()
+    assert status == 2 and out == ""
+    assert complaint in err and err.count("\n") == 1
+
+
+# ---- answering -----------------------------------------------------------------------------------
+
+
+def test_udp(serve):
+    server = serve()
+    nonce = new_nonce()
+    assert is_answer(ask_udp(server.address, lookup("alice", nonce)), nonce)
+
+
+def test_tcp(serve, stream):
+    server = serve()
+    connection = stream(server.address)
+    nonces = [new_nonce() for _ in range(5)]
+    connection.send(*(lookup("alice", nonce, 0) for nonce in nonces))  # all at once
+    for nonce in nonces:
+        assert is_answer(connection.reply(), nonce)
+    packet = lookup("bob", nonces[0], 0)
+    for byte in bytes([0, len(packet)]) + packet:  # one at a time
+        connection.socket.sendall(bytes([byte]))
+    assert is_answer(connection.reply(), nonces[0])
+
+
+def test_ipv6_and_several_addresses(start, tmp_path):
+    listen = ["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"]
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        listen += ["--listen", "[::1]:0"]
+    except OSError:
+        pass  # a machine without IPv6
+    server = start(*listen, "--store", tmp_path / "names.db")
+    addresses = server.wait_ready(len(listen) // 2)
+    assert len(set(addresses)) == len(addresses)
+    for host, port in addresses:
+        nonce = new_nonce()
+        with socket.create_connection((host, port), timeout=10) as tcp:
+            packet = lookup("alice", nonce, 0)
+            tcp.sendall(bytes([0, len(packet)]) + packet)
+            assert is_answer(tcp.recv(2048)[2:], nonce)
+
+
+def test_nonsense(serve, stream):
+    server = serve()
+    reversed_lookup = lookup("a", bytes(16), 0)[::-1]
+    framed = bytes([0, len(reversed_lookup)]) + reversed_lookup
+    for junk in (b"\0\0", b"\xff\xff", b"\0\4junk", framed):
+        connection = stream(server.address)
+        connection.socket.sendall(junk)
+        assert connection.read(1) == b""  # closed, unanswered
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for junk in (b"", b"junk", bytes(2000)):
+            udp.sendto(junk, server.address)
+    nonce = new_nonce()
+    assert is_answer(ask_udp(server.address, lookup("alice", nonce)), nonce)
+
+
+def is_answered(connection):
+    nonce = new_nonce()
+    connection.send(lookup("alice", nonce, 0))
+    return is_answer(connection.reply(), nonce)
+
+
+def is_let_in(stream, address):
+    """A connection over the limit is reset, at once or while it asks."""
+    try:
+        return is_answered(stream(address))
+    except ConnectionError:
+        return False
+
+
+def test_connections_of_one_source(serve, stream):
+    server = serve()
+    connections = [stream(server.address) for _ in range(16)]
+    assert all(is_answered(connection) for connection in connections)
+    assert not is_let_in(stream, server.address)
+    connections[3].socket.close()
+    # The place is free as soon as the server has seen the end, which is at the latest when it has
+    # answered what another connection asked after it.
+    assert is_answered(connections[4])
+    assert is_let_in(stream, server.address)
+
+
+# ---- beginning and ending ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_signals(serve, stream, tmp_path, signal_number):
+    server = serve()
+    stream(server.address)
+    assert server.end(signal_number) == (0, "", "")
+    again = serve()  # the same store
+    assert again.end() == (0, "", "")
+
+
+def test_address_in_use(serve, start, tmp_path):
+    server = serve()
+    host, port = server.address
+    other = start("--listen", f"{host}:{port}", "--store", tmp_path / "other.db")
+    status, out, err = other.finish()
+    assert status == 1 and out == ""
+    assert f"cannot listen at {host}:{port}" in err and err.count("\n") == 1
+
+
+def test_store_in_use(serve, start, tmp_path):
+    serve()
+    other = start("--listen", "127.0.0.1:0", "--store", tmp_path / "names.db")
+    status, out, err = other.finish()
+    assert status == 1 and out == ""
+    assert "another process has it open" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("make", ["folder", "text", "missing"])
+def test_no_store(start, tmp_path, make):
+    path = tmp_path / make
+    if make == "folder":
+        path.mkdir()
+    elif make == "text":
+        path.write_text("not a database, and long enough to be looked at " * 20)
+    else:
+        path = path / "names.db"
+    status, out, err = start("--listen", "127.0.0.1:0", "--store", path).finish()
+    assert status == 1 and out == ""
+    assert err.startswith("warpgate-names: cannot use ") and err.count("\n") == 1

@@ -1,0 +1,607 @@
+/* Peers that proved their key and then break every rule: what they may cost, and that they cannot
+ * bring a node down, keep others out, or have it contact what is none of their business. */
+#include "rogue.h"
+
+#include "connect/session.h"
+#include "node/internal.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const uint64_t second = 1000000;
+
+typedef struct guest {
+  unsigned pipes, misses, asked;
+  int miss_status;
+  size_t rows;
+  warp_pipe *pipe;
+} guest;
+
+static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
+  (void)node;
+  guest *self = arg;
+  self->pipes++;
+  self->pipe = pipe;
+  self->rows = report->count;
+}
+
+static void on_miss(void *arg, warp_node *node, const warp_key *key, int status,
+                    const warp_report *report) {
+  (void)node;
+  (void)key;
+  guest *self = arg;
+  self->misses++;
+  self->miss_status = status;
+  self->rows = report->count;
+}
+
+static warp_contact count_contact(void *arg, const warp_key *key) {
+  (void)key;
+  guest *self = arg;
+  self->asked++;
+  return WARP_CONTACT_ACCEPT;
+}
+
+/* b alone, listening with a guest book. */
+static void host(peers *both, guest *book, const char *profile_b) {
+  peers_build(both, "open", profile_b, 5);
+  *book = (guest){0};
+  both->b.conf.contact_policy = count_contact;
+  both->b.conf.contact_arg = book;
+  peer_start(&both->b);
+  assert_int_equal(both->b.start_status, WARP_OK);
+  assert_int_equal(warp_node_listen(both->b.node, on_pipe, on_miss, book), WARP_OK);
+}
+
+static void run(peers *both, uint64_t us) {
+  assert_int_equal(sim_run_for(both->net.world, us), WARP_OK);
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+/* Every type in every state: nothing running, running, ended; with numbers of no attempt. */
+static void test_messages_out_of_place(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  for (unsigned round = 0; round < 3; round++) {
+    static const uint8_t types[] = {WG_MESSAGE_PLUGIN, WG_MESSAGE_FAIL, WG_MESSAGE_INVITE,
+                                    WG_MESSAGE_OPEN};
+    for (size_t i = 0; i < sizeof types; i++) {
+      for (uint16_t attempt = 0; attempt < 3; attempt++) {
+        wg_message message = rogue_message(&evil, attempt);
+        message.type = types[i];
+        message.status = types[i] == WG_MESSAGE_FAIL ? -60000 : 0;
+        memset(message.detail, 'x', sizeof message.detail - 1);
+        rogue_send(&evil, &message);
+      }
+    }
+    run(&both, second);
+    if (round == 1) {
+      rogue_send_end(&evil, WARP_TIMEOUT);
+      run(&both, second);
+    }
+  }
+  run(&both, 210 * second);
+  assert_int_equal(book.pipes, 0);
+  assert_int_equal(book.misses, 1);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* What does not make sense is answered and costs a session only for a moment. */
+static void test_opens_that_make_no_sense(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_message wrong[6];
+  for (size_t i = 0; i < 6; i++)
+    wrong[i] = rogue_message(&evil, (uint16_t)(i + 1));
+  strcpy(wrong[0].plugin, "nothing");
+  wrong[1].family = WARP_IP6;
+  wrong[2].endpoint_self = 5;
+  wrong[3].endpoint_peer = 5;
+  wrong[4].transport = WARP_TCP;
+  strcpy(wrong[5].plugin, "turn");
+  wrong[5].route_type = WARP_NIC_BIND;
+  for (size_t i = 0; i < 6; i++)
+    rogue_send(&evil, &wrong[i]);
+  run(&both, second);
+  assert_int_equal(evil.got[WG_MESSAGE_FAIL], 6);
+  assert_int_equal(book.misses, 0);
+  run(&both, 6 * second);
+  assert_int_equal(book.misses, 1);
+  assert_int_equal(book.rows, 0);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* Each attempt sends to the address in the peer's record: one combination gets one attempt, however
+ * often it is asked for. */
+static void test_same_combination_again(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  for (uint16_t i = 1; i <= 20; i++) {
+    wg_message message = rogue_message(&evil, i);
+    rogue_send(&evil, &message);
+  }
+  run(&both, second);
+  assert_int_equal(evil.got[WG_MESSAGE_FAIL], 19);
+  assert_int_equal(evil.status, WARP_INVALID);
+  rogue_send_end(&evil, WARP_TIMEOUT);
+  run(&both, second);
+  assert_int_equal(book.rows, 1);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* A relayed address, like any other, must be one that may be contacted, and of the attempt's
+ * family. */
+static void test_addresses_that_are_none_of_its_business(void **state) {
+  (void)state;
+  static rogue evil;
+  static const struct {
+    uint8_t bytes[19];
+    size_t len;
+    int status;
+  } relayed[] = {
+      {{WARP_IP4, 0x1f, 0x90, 127, 0, 0, 1}, 7, WARP_UNTRUSTED},
+      {{WARP_IP4, 0x1f, 0x90, 10, 0, 2, 9}, 7, WARP_UNTRUSTED},
+      {{WARP_IP4, 0, 22, 203, 0, 113, 9}, 7, WARP_UNTRUSTED},
+      {{WARP_IP4, 0x1f, 0x90, 255, 255, 255, 255}, 7, WARP_UNTRUSTED},
+      {{WARP_IP6, 0x1f, 0x90, 0x20, 0x01, 0x0d, 0xb8, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1},
+       19,
+       WARP_UNTRUSTED},
+      {{WARP_IP4, 0x1f, 0x90, 203}, 4, WARP_MALFORMED},
+      {{7, 0x1f, 0x90, 203, 0, 113, 9}, 7, WARP_MALFORMED},
+      {{0}, 0, WARP_MALFORMED},
+  };
+  peers both;
+  guest book;
+  host(&both, &book, "restricted");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  for (size_t i = 0; i < sizeof relayed / sizeof relayed[0]; i++) {
+    rogue_new_session(&evil);
+    wg_message message = rogue_message(&evil, 1);
+    strcpy(message.plugin, "turn");
+    message.data = relayed[i].bytes;
+    message.data_len = relayed[i].len;
+    evil.status = WARP_OK;
+    rogue_send(&evil, &message);
+    run(&both, second);
+    assert_int_equal(evil.got[WG_MESSAGE_FAIL], i + 1);
+    assert_int_equal(evil.status, relayed[i].status);
+  }
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* Whatever number a peer gives as its reason, the program sees one of the documented ones, and none
+ * that says that it did something itself. */
+static void test_status_of_the_peer(void **state) {
+  (void)state;
+  static rogue evil;
+  static const int statuses[][2] = {{WARP_OK, WARP_CLOSED},
+                                    {WARP_CANCELED, WARP_CLOSED},
+                                    {-60000, WARP_IO},
+                                    {WARP_ALL_FAILED - 1, WARP_IO},
+                                    {WARP_TIMEOUT, WARP_TIMEOUT}};
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+    rogue_new_session(&evil);
+    wg_message message = rogue_message(&evil, 1);
+    rogue_send(&evil, &message);
+    run(&both, second);
+    rogue_send_end(&evil, statuses[i][0]);
+    run(&both, second);
+    assert_int_equal(book.misses, i + 1);
+    assert_int_equal(book.miss_status, statuses[i][1]);
+  }
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* What comes late does not begin an ended session again. */
+static void test_late_message_of_an_ended_session(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_message message = rogue_message(&evil, 1);
+  rogue_send(&evil, &message);
+  rogue_send_end(&evil, WARP_CANCELED);
+  run(&both, second);
+  message = rogue_message(&evil, 2);
+  rogue_send(&evil, &message);
+  run(&both, 210 * second);
+  assert_int_equal(book.misses, 1);
+  assert_int_equal(book.asked, 1);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+static void open_sessions(rogue *evil, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    rogue_new_session(evil);
+    wg_message message = rogue_message(evil, 1);
+    rogue_send(evil, &message);
+  }
+}
+
+static void test_sessions_of_one_peer(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  open_sessions(&evil, WG_SESSIONS_PER_PEER + 4);
+  run(&both, second);
+  assert_int_equal(evil.got[WG_MESSAGE_END], 4);
+  assert_int_equal(evil.status, WARP_LIMIT);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+static void canceled(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  (void)report;
+  assert_null(pipe);
+  assert_int_equal(status, WARP_CANCELED);
+  ++*(unsigned *)arg;
+}
+
+/* Keys cost nothing. However many strangers call, the node can still call others. */
+static void test_strangers_leave_room(void **state) {
+  (void)state;
+  enum { STRANGERS = WG_SESSIONS_MAX / WG_SESSIONS_PER_PEER + 1 };
+  static rogue crowd[STRANGERS];
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  for (size_t i = 0; i < STRANGERS; i++) {
+    char address[32];
+    snprintf(address, sizeof address, "198.18.%zu.2/24", i);
+    rogue_open(&crowd[i], &both, &both.b, address);
+  }
+  for (size_t i = 0; i < STRANGERS; i++)
+    open_sessions(&crowd[i], WG_SESSIONS_PER_PEER);
+  run(&both, second);
+  unsigned calls = 0;
+  assert_int_equal(both.b.node->connect->racing_count, WG_SESSIONS_MAX - WG_SESSIONS_OWN);
+  for (size_t i = 0; i < WG_SESSIONS_OWN; i++)
+    assert_int_equal(
+        warp_auto_connect(both.b.node, crowd[0].bytes, crowd[0].len, NULL, canceled, &calls),
+        WARP_OK);
+  assert_int_equal(
+      warp_auto_connect(both.b.node, crowd[0].bytes, crowd[0].len, NULL, canceled, &calls),
+      WARP_LIMIT);
+  for (size_t i = 0; i < STRANGERS; i++)
+    rogue_close(&crowd[i]);
+  peers_free(&both);
+  assert_int_equal(calls, WG_SESSIONS_OWN);
+}
+
+static void nobody(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
+  (void)arg;
+  (void)payload;
+  (void)len;
+  (void)from;
+}
+
+/* The same of the paths that share a socket. */
+static void test_paths_leave_room(void **state) {
+  (void)state;
+  enum { TAKEN = WG_MUX_TAGS - WG_MUX_TAGS_OWN };
+  static rogue evil;
+  static wg_mux_tag tags[TAKEN];
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_mux *mux = &both.b.node->families[0].mux;
+  for (size_t i = 0; i < TAKEN; i++) {
+    uint8_t tag[WG_TAG_LEN] = {(uint8_t)i, (uint8_t)(i >> 8)};
+    assert_int_equal(wg_mux_bind(mux, &tags[i], tag, nobody, NULL), WARP_OK);
+  }
+  wg_message message = rogue_message(&evil, 1);
+  rogue_send(&evil, &message);
+  run(&both, second);
+  assert_int_equal(evil.got[WG_MESSAGE_FAIL], 1);
+  assert_int_equal(evil.status, WARP_LIMIT);
+  unsigned calls = 0;
+  assert_int_equal(warp_auto_connect(both.b.node, evil.bytes, evil.len,
+                                     &(warp_connect_options){.plugins = "udp_punch"}, canceled,
+                                     &calls),
+                   WARP_OK);
+  run(&both, second);
+  assert_int_equal(mux->tag_count, TAKEN + 1);
+  for (size_t i = 0; i < TAKEN; i++)
+    wg_mux_unbind(mux, &tags[i]);
+  rogue_close(&evil);
+  peers_free(&both);
+  assert_int_equal(calls, 1);
+}
+
+/* Connections that say nothing hold places for strangers, but do not keep a peer out. */
+static void test_silent_streams(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  peers_build(&both, "open", "open", 6);
+  peers_start(&both);
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  for (size_t i = 0; i < WG_INBOUND_MAX + 10; i++)
+    rogue_dial(&evil, NULL);
+  run(&both, second);
+  assert_int_equal(rogue_failed(&evil), 10);
+  peers_connect(&both, &(warp_connect_options){.plugins = "direct_connect"});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  peers_echo(&both);
+  run(&both, 11 * second);
+  assert_int_equal(rogue_failed(&evil), WG_INBOUND_MAX + 10);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+static wg_message invitation(rogue *evil, uint16_t attempt, uint8_t route_type) {
+  wg_message message = rogue_message(evil, attempt);
+  message.type = WG_MESSAGE_INVITE;
+  strcpy(message.plugin, "direct_connect");
+  message.transport = WARP_TCP;
+  message.route_type = route_type;
+  return message;
+}
+
+/* Each stream with a good hello costs a handshake and stays for the time of the attempt. */
+static void test_many_streams_of_one_attempt(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_message message = invitation(&evil, 1, WARP_EXT_BIND);
+  rogue_dial(&evil, &message);
+  run(&both, second);
+  message.type = WG_MESSAGE_OPEN; /* the attempt exists: its number is enough */
+  for (size_t i = 0; i < 20; i++)
+    rogue_dial(&evil, &message);
+  run(&both, second);
+  assert_int_equal(rogue_secured(&evil), WG_STREAMS_MAX);
+  assert_int_equal(rogue_failed(&evil), 21 - WG_STREAMS_MAX);
+  run(&both, 30 * second);
+  assert_int_equal(rogue_failed(&evil), 21);
+  assert_int_equal(book.misses, 1);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* ---- after the pipe -------------------------------------------------------------------------- */
+
+/* An invitation into a session that has its pipe begins nothing: when the pipe was closed, the
+ * session's memory goes, and whatever ran in it would go on without. */
+static void test_invitation_into_a_connected_session(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_message message = invitation(&evil, 1, WARP_EXT_BIND);
+  rogue_stream *first = rogue_dial(&evil, &message);
+  run(&both, second);
+  assert_true(first->secured);
+  wg_pipe_nominate(first->pipe);
+  run(&both, second);
+  assert_int_equal(book.pipes, 1);
+  message = invitation(&evil, 2, WARP_NIC_BIND);
+  rogue_stream *late = rogue_dial(&evil, &message);
+  run(&both, second);
+  assert_true(late->failed);
+  warp_pipe_close(book.pipe);
+  run(&both, 30 * second);
+  assert_int_equal(book.misses, 0);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* Pipes that are open are the program's affair: they are not connects under way. */
+static void test_open_pipes_do_not_count(void **state) {
+  (void)state;
+  static rogue evil;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  for (size_t i = 0; i < WG_SESSIONS_PER_PEER + 4; i++) {
+    rogue_new_session(&evil);
+    wg_message message = invitation(&evil, 1, WARP_EXT_BIND);
+    rogue_stream *stream = rogue_dial(&evil, &message);
+    run(&both, second);
+    assert_true(stream->secured);
+    wg_pipe_nominate(stream->pipe);
+    run(&both, second / 10);
+    assert_int_equal(book.pipes, i + 1);
+    assert_int_equal(both.b.node->connect->racing_count, 0);
+    warp_pipe_close(book.pipe);
+  }
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
+/* ---- nodes that misbehave -------------------------------------------------------------------- */
+
+static wg_session *session_of(const peer *self) {
+  wg_list *sessions = &self->node->connect->sessions;
+  assert_false(wg_list_empty(sessions));
+  return WG_CONTAINER(sessions->next, wg_session, link);
+}
+
+static warp_attempt *attempt_of(const wg_session *session, const char *plugin) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    if (strcmp(session->attempts[i]->plugin->name, plugin) == 0)
+      return session->attempts[i];
+  }
+  return NULL;
+}
+
+static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  (void)report;
+  peer *self = arg;
+  self->connect_done = true;
+  self->connect_status = status;
+  self->pipe = pipe;
+  self->connected_us = sim_now_us(self->world);
+}
+
+/* b is believed to be punchable and is not, so that a's relay waits for the grace. */
+static void start_with_lie(peers *both, uint32_t grace_ms) {
+  peers_build(both, "port-restricted", "port-restricted", 4);
+  peers_start(both);
+  sim_nat nat;
+  assert_int_equal(sim_nat_profile("symmetric", &nat), WARP_OK);
+  sim_network_set_nat(both->net.site_b, "192.0.2.130", &nat);
+  run(both, 60 * second);
+  uint8_t record[WARP_RECORD_MAX];
+  size_t len = sizeof record;
+  assert_int_equal(warp_node_address(both->b.node, record, &len), WARP_OK);
+  both->a.asked_us = sim_now_us(both->net.world);
+  assert_int_equal(warp_auto_connect(both->a.node, record, len,
+                                     &(warp_connect_options){.grace_ms = grace_ms}, on_connect,
+                                     &both->a),
+                   WARP_OK);
+}
+
+/* A relay that is ready, and then the peer says that its side of it failed: what waited is gone. */
+static void test_ready_relay_is_taken_away(void **state) {
+  (void)state;
+  peers both;
+  start_with_lie(&both, 5000);
+  run(&both, 3 * second);
+  assert_non_null(wg_session_relay(session_of(&both.a)));
+  wg_session *session = session_of(&both.b);
+  warp_attempt *turn = attempt_of(session, "turn");
+  wg_message message = {
+      .type = WG_MESSAGE_FAIL, .session = session->id, .attempt = turn->number, .status = WARP_IO};
+  assert_int_equal(wg_router_send(both.b.node->router, &session->peer_record, &message), WARP_OK);
+  run(&both, 10 * second);
+  assert_false(both.a.connect_done);
+  assert_null(wg_session_relay(session_of(&both.a)));
+  assert_int_equal(sim_run_until_set(both.net.world, &both.a.connect_done, 60 * second), WARP_OK);
+  assert_int_equal(both.a.connect_status, WARP_TIMEOUT);
+  peers_free(&both);
+}
+
+/* The program stops listening while a peer's connect is on its way. */
+static void test_nobody_listens_any_more(void **state) {
+  (void)state;
+  static const char *const profiles[] = {"open", "port-restricted"};
+  for (size_t i = 0; i < 2; i++) {
+    peers both;
+    peers_build(&both, "port-restricted", profiles[i], 9);
+    peers_start(&both);
+    uint8_t record[WARP_RECORD_MAX];
+    size_t len = sizeof record;
+    assert_int_equal(warp_node_address(both.b.node, record, &len), WARP_OK);
+    assert_int_equal(warp_auto_connect(both.a.node, record, len, NULL, on_connect, &both.a),
+                     WARP_OK);
+    while (wg_list_empty(&both.b.node->connect->sessions))
+      run(&both, 1000);
+    assert_int_equal(warp_node_listen(both.b.node, NULL, NULL, NULL), WARP_OK);
+    run(&both, 10 * second);
+    assert_true(both.a.connect_done);
+    assert_false(both.b.pipe_done);
+    if (both.a.connect_status == WARP_OK) {
+      assert_int_equal(warp_pipe_send(both.a.pipe, "x", 1), WARP_CLOSED);
+      warp_pipe_close(both.a.pipe);
+      both.a.pipe = NULL;
+    }
+    peers_free(&both);
+  }
+}
+
+/* ---- packets that come after the end --------------------------------------------------------- */
+
+static void ended(void *arg, warp_pipe *pipe, int status) {
+  (void)pipe;
+  (void)status;
+  *(bool *)arg = true;
+}
+
+static void nothing_received(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  (void)arg;
+  (void)data;
+  (void)len;
+  (void)from;
+}
+
+/* The peer ended a relayed pipe, ours is not closed yet: the relay goes on handing us what comes.
+ */
+static void test_relayed_packets_after_the_end(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "symmetric", "symmetric", 10);
+  peers_start(&both);
+  peers_connect(&both, NULL);
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  peers_echo(&both);
+  bool done = false;
+  warp_pipe_set_handlers(both.a.pipe, &(warp_pipe_handlers){.on_end = ended, .arg = &done});
+  warp_addr relayed = both.b.info.remote;
+  warp_pipe_close(both.b.pipe);
+  both.b.pipe = NULL;
+  assert_int_equal(sim_run_until_set(both.net.world, &done, 10 * second), WARP_OK);
+  wg_env *env = sim_host_env(both.b.host);
+  warp_addr any = {.family = WARP_IP4};
+  wg_udp *udp;
+  assert_int_equal(env->ops->udp_open(env, &any, 0, nothing_received, NULL, &udp), WARP_OK);
+  uint8_t probe[WG_CARRY_HEADER_LEN];
+  static const uint8_t tag[WG_TAG_LEN] = {1};
+  wg_carry_begin(probe, false, tag);
+  assert_int_equal(env->ops->udp_send(udp, &relayed, probe, sizeof probe), WARP_OK);
+  run(&both, second);
+  env->ops->udp_close(udp);
+  peers_free(&both);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_messages_out_of_place),
+      cmocka_unit_test(test_opens_that_make_no_sense),
+      cmocka_unit_test(test_same_combination_again),
+      cmocka_unit_test(test_addresses_that_are_none_of_its_business),
+      cmocka_unit_test(test_status_of_the_peer),
+      cmocka_unit_test(test_late_message_of_an_ended_session),
+      cmocka_unit_test(test_sessions_of_one_peer),
+      cmocka_unit_test(test_strangers_leave_room),
+      cmocka_unit_test(test_paths_leave_room),
+      cmocka_unit_test(test_silent_streams),
+      cmocka_unit_test(test_many_streams_of_one_attempt),
+      cmocka_unit_test(test_invitation_into_a_connected_session),
+      cmocka_unit_test(test_open_pipes_do_not_count),
+      cmocka_unit_test(test_ready_relay_is_taken_away),
+      cmocka_unit_test(test_nobody_listens_any_more),
+      cmocka_unit_test(test_relayed_packets_after_the_end),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

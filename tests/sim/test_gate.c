@@ -1,0 +1,259 @@
+/* Gates in the simulated internet, with the real name server. */
+#include "gate/gate.h"
+#include "peers.h"
+#include "server.h"
+
+#include "base/addr.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { NAMES_PORT = 5300 };
+static const uint64_t second = 1000000;
+static const char *const names[] = {"203.0.113.10:5300", NULL};
+
+typedef struct gatekeeper {
+  peers *both;
+  peer *on;
+  warp_gate *gate;
+  unsigned opened, closed, connected;
+  int open_status, connect_status;
+  warp_pipe *pipe;
+} gatekeeper;
+
+typedef struct registry {
+  name_store *store;
+  name_service *service;
+  name_server *server;
+} registry;
+
+static void start_registry(registry *self, sim_host *host) {
+  name_service_config config = {
+      .quota_v4 = 8, .quota_v6 = 8, .lifetime_max_s = 7200, .secret = {9}};
+  char why[NAME_STORE_WHY];
+  size_t failed;
+  warp_addr listen = wg_addr_any(WARP_IP4, NAMES_PORT);
+  assert_int_equal(name_store_open(":memory:", &self->store, why), WARP_OK);
+  assert_int_equal(name_service_new(&config, self->store, &self->service), WARP_OK);
+  name_server_options options = {.env = sim_host_env(host),
+                                 .service = self->service,
+                                 .store = self->store,
+                                 .listen = &listen,
+                                 .listen_count = 1};
+  assert_int_equal(name_server_open(&options, &self->server, &failed), WARP_OK);
+}
+
+static void stop_registry(registry *self) {
+  name_server_close(self->server);
+  name_service_free(self->service);
+  name_store_close(self->store);
+}
+
+static void on_open(void *arg, warp_gate *gate, int status) {
+  gatekeeper *self = arg;
+  self->opened++;
+  self->open_status = status;
+  if (status == WARP_OK)
+    assert_ptr_equal(gate, self->gate);
+  else
+    self->gate = NULL;
+}
+
+static void on_closed(void *arg) {
+  gatekeeper *self = arg;
+  assert_int_equal(self->opened, 1); /* what was pending came before */
+  self->closed++;
+}
+
+static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  gatekeeper *self = arg;
+  assert_non_null(report);
+  self->connected++;
+  self->connect_status = status;
+  self->pipe = pipe;
+}
+
+static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
+  (void)node;
+  (void)report;
+  gatekeeper *self = arg;
+  self->pipe = pipe;
+}
+
+static void run(gatekeeper *self, uint64_t us) {
+  assert_int_equal(sim_run_for(self->both->net.world, us), WARP_OK);
+}
+
+static void open_gate(gatekeeper *self, peers *both, peer *on, const char *name) {
+  *self = (gatekeeper){.both = both, .on = on};
+  on->conf.name_servers = names;
+  assert_int_equal(
+      wg_gate_open(sim_host_env(on->host), name, &on->conf, on_open, self, &self->gate), WARP_OK);
+  assert_int_equal(self->opened, 0);
+}
+
+static void close_gate(gatekeeper *self) {
+  if (self->pipe != NULL)
+    warp_pipe_close(self->pipe);
+  warp_gate_close(self->gate, on_closed, self);
+  run(self, 5 * second);
+  assert_int_equal(self->closed, 1);
+}
+
+static void test_connect_by_name(void **state) {
+  (void)state;
+  peers both;
+  registry names_server;
+  gatekeeper alice, bob;
+  peers_build(&both, "port-restricted", "port-restricted", 1);
+  start_registry(&names_server, both.net.server);
+  open_gate(&alice, &both, &both.a, "alice");
+  open_gate(&bob, &both, &both.b, "Bob.p2p");
+  run(&alice, 10 * second);
+  assert_int_equal(alice.open_status, WARP_OK);
+  assert_int_equal(bob.open_status, WARP_OK);
+  assert_string_equal(warp_gate_name(bob.gate), "bob.p2p");
+  assert_int_equal(warp_node_listen(warp_gate_node(bob.gate), on_pipe, NULL, &bob), WARP_OK);
+  assert_int_equal(warp_gate_connect(alice.gate, "bob", NULL, on_connect, &alice), WARP_OK);
+  assert_int_equal(alice.connected, 0);
+  run(&alice, 2 * second);
+  assert_int_equal(alice.connected, 1);
+  assert_int_equal(alice.connect_status, WARP_OK);
+  assert_non_null(bob.pipe);
+  close_gate(&alice);
+  close_gate(&bob);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
+static void test_names_that_are_none(void **state) {
+  (void)state;
+  peers both;
+  registry names_server;
+  gatekeeper alice;
+  peers_build(&both, "open", "open", 2);
+  start_registry(&names_server, both.net.server);
+  open_gate(&alice, &both, &both.a, NULL); /* a name of the machine's own */
+  run(&alice, 10 * second);
+  assert_int_equal(alice.open_status, WARP_OK);
+  assert_memory_equal(warp_gate_name(alice.gate), "m-", 2);
+  assert_int_equal(warp_gate_connect(alice.gate, "-", NULL, on_connect, &alice), WARP_INVALID);
+  assert_int_equal(warp_gate_connect(alice.gate, "nobody", NULL, on_connect, &alice), WARP_OK);
+  run(&alice, 5 * second);
+  assert_int_equal(alice.connected, 1);
+  assert_int_equal(alice.connect_status, WARP_NOT_FOUND);
+  close_gate(&alice);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
+/* The name belongs to another key: the gate does not open. */
+static void test_name_taken(void **state) {
+  (void)state;
+  peers both;
+  registry names_server;
+  gatekeeper alice, thief;
+  peers_build(&both, "open", "open", 3);
+  start_registry(&names_server, both.net.server);
+  open_gate(&alice, &both, &both.a, "alice");
+  run(&alice, 10 * second);
+  open_gate(&thief, &both, &both.b, "alice");
+  run(&alice, 10 * second);
+  assert_int_equal(alice.open_status, WARP_OK);
+  assert_int_equal(thief.opened, 1);
+  assert_int_equal(thief.open_status, WARP_NAME_TAKEN);
+  close_gate(&alice);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
+/* Closed at any moment of its opening, also of one that is about to fail: both callbacks run. */
+static void test_closed_while_opening(void **state) {
+  (void)state;
+  for (unsigned with_server = 0; with_server < 2; with_server++) {
+    for (uint64_t ms = 0; ms < 8000; ms += 100) {
+      peers both;
+      registry names_server;
+      gatekeeper alice;
+      peers_build(&both, "open", "open", 4);
+      both.a.conf.server_timeout_ms = 700;
+      if (with_server != 0)
+        start_registry(&names_server, both.net.server);
+      open_gate(&alice, &both, &both.a, "alice");
+      run(&alice, ms * 1000);
+      if (alice.gate != NULL)
+        close_gate(&alice);
+      assert_int_equal(alice.opened, 1);
+      if (with_server != 0)
+        stop_registry(&names_server);
+      peers_free(&both);
+    }
+  }
+}
+
+/* The program closes the gate inside a callback that runs because the gate could not open. */
+static void close_in_lookup(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)record;
+  (void)len;
+  gatekeeper *self = arg;
+  assert_int_equal(status, WARP_CANCELED);
+  warp_gate_close(self->gate, on_closed, self);
+}
+
+static void test_closed_while_failing(void **state) {
+  (void)state;
+  peers both;
+  gatekeeper alice;
+  peers_build(&both, "open", "open", 5);
+  both.a.conf.enable_nickname = false;
+  both.a.conf.server_timeout_ms = 1000;
+  open_gate(&alice, &both, &both.a, "alice"); /* and no server answers */
+  while (warp_node_port(warp_gate_node(alice.gate)) == 0)
+    run(&alice, 10000);
+  run(&alice, second / 2);
+  assert_int_equal(warp_node_lookup(warp_gate_node(alice.gate), "bob", close_in_lookup, &alice),
+                   WARP_OK);
+  run(&alice, 5 * second);
+  assert_int_equal(alice.opened, 1);
+  assert_int_not_equal(alice.open_status, WARP_OK);
+  assert_int_equal(alice.closed, 1);
+  peers_free(&both);
+}
+
+static void test_arguments(void **state) {
+  (void)state;
+  peers both;
+  gatekeeper alice = {.both = &both};
+  warp_gate *gate;
+  peers_build(&both, "open", "open", 6);
+  wg_env *env = sim_host_env(both.a.host);
+  const warp_conf *conf = &both.a.conf;
+  assert_int_equal(warp_gate_open(NULL, "alice", conf, on_open, &alice, &gate), WARP_INVALID);
+  assert_int_equal(wg_gate_open(env, "alice", NULL, on_open, &alice, &gate), WARP_INVALID);
+  assert_int_equal(wg_gate_open(env, "alice", conf, NULL, &alice, &gate), WARP_INVALID);
+  assert_int_equal(wg_gate_open(env, "alice", conf, on_open, &alice, NULL), WARP_INVALID);
+  assert_int_equal(wg_gate_open(env, "no such name", conf, on_open, &alice, &gate), WARP_INVALID);
+  warp_gate_close(NULL, on_closed, &alice);
+  assert_null(warp_gate_node(NULL));
+  assert_string_equal(warp_gate_name(NULL), "");
+  assert_int_equal(warp_gate_connect(NULL, "x", NULL, on_connect, &alice), WARP_INVALID);
+  open_gate(&alice, &both, &both.a, "alice");
+  assert_int_equal(warp_gate_connect(alice.gate, "bob", NULL, on_connect, &alice), WARP_STATE);
+  assert_int_equal(warp_gate_connect(alice.gate, NULL, NULL, on_connect, &alice), WARP_INVALID);
+  assert_int_equal(warp_gate_connect(alice.gate, "bob", NULL, NULL, &alice), WARP_INVALID);
+  close_gate(&alice);
+  assert_int_equal(alice.open_status, WARP_CANCELED);
+  peers_free(&both);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_connect_by_name),      cmocka_unit_test(test_names_that_are_none),
+      cmocka_unit_test(test_name_taken),           cmocka_unit_test(test_closed_while_opening),
+      cmocka_unit_test(test_closed_while_failing), cmocka_unit_test(test_arguments),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

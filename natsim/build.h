@@ -24,7 +24,7 @@ enum { SIM_FABRIC_BRIDGE = 2 };
 /* What the internet of a world has. */
 typedef struct sim_backbone {
   const ns_host *fabric, *server;
-  ns_switch *sw; /* NULL: the fabric's interface SIM_FABRIC_BRIDGE joins them */
+  ns_switch *sw;    /* NULL: the fabric's interface SIM_FABRIC_BRIDGE joins them */
   int server_index; /* of its interface in the server's namespace */
   const uint8_t *server_mac;
   int *next_index; /* of an interface in the fabric; never used twice */

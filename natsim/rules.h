@@ -24,9 +24,6 @@
 #define SIM_NFT_USED     "used"
 #define SIM_NFT_STEPS    "steps"
 
-/* Entries of each mapping set. nft sizes a set once: a full one degrades silently, and probing with
- * hundreds of sockets fills thousands; 65535 entries cost 18 MB a NAT. */
-enum { SIM_SET_SIZE = 16384 };
 /* Seeded draws before a flow whose every draw is taken gets the next free port of a walk. */
 enum { SIM_RANDOM_DRAWS = 4 };
 /* Sequential NATs with a step over 1 start again after this many ports: their ports stand in a map.

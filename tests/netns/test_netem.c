@@ -14,21 +14,30 @@ static const ns_impairment everything = {.delay_ms = 20,
  * gap 1 rate 10mbit` sends, with the times in nanoseconds and with a seed. Little endian. */
 static void asks_in_the_kernels_words(void **state) {
   (void)state;
-  static const uint8_t expected[] = {
-      0x90, 0, 0,  0, 0x24, 0,    0x05, 0x05, 1,    0,    0,    0,    0,    0,    0,    0, /* nlmsghdr
-                                                                                            */
-      0,    0, 0,  0, 7,    0,    0,    0,    0,    0,    0,    0,    0xff, 0xff, 0xff, 0xff, 0,
-      0,    0, 0,                                                     /* tcmsg */
-      10,   0, 1,  0, 'n',  'e',  't',  'e',  'm',  0,    0,    0,    /* TCA_KIND */
-      0x60, 0, 2,  0,                                                 /* OPTIONS */
-      0,    0, 0,  0, 186,  0,    0,    0,    0x29, 0x5c, 0x8f, 0x02, /* loss */
-      1,    0, 0,  0, 0x52, 0xb8, 0x1e, 0x05, 0,    0,    0,    0,    /* duplicate */
-      12,   0, 10, 0, 0x00, 0x2d, 0x31, 0x01, 0,    0,    0,    0,    /* LATENCY64 */
-      12,   0, 11, 0, 0x40, 0x4b, 0x4c, 0x00, 0,    0,    0,    0,    /* JITTER64 */
-      12,   0, 3,  0, 0,    0,    0,    0x40, 0,    0,    0,    0,    /* REORDER */
-      20,   0, 6,  0, 0xd0, 0x12, 0x13, 0,    0,    0,    0,    0,    0,    0,    0,    0,    0,
-      0,    0, 0,                                                      /* RATE */
-      12,   0, 14, 0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11}; /* PRNG_SEED */
+  static const uint8_t expected[] = {0x90, 0,    0,    0,    0x24, 0,    0x05, 0x05, 1,
+                                     0,    0,    0,    0,    0,    0,    0, /* nlmsghdr
+                                                                             */
+                                     0,    0,    0,    0,    7,    0,    0,    0,    0,
+                                     0,    0,    0,    0xff, 0xff, 0xff, 0xff, 0,    0,
+                                     0,    0, /* tcmsg */
+                                     10,   0,    1,    0,    'n',  'e',  't',  'e',  'm',
+                                     0,    0,    0,       /* TCA_KIND */
+                                     0x60, 0,    2,    0, /* OPTIONS */
+                                     0,    0,    0,    0,    186,  0,    0,    0,    0x29,
+                                     0x5c, 0x8f, 0x02, /* loss */
+                                     1,    0,    0,    0,    0x52, 0xb8, 0x1e, 0x05, 0,
+                                     0,    0,    0, /* duplicate */
+                                     12,   0,    10,   0,    0x00, 0x2d, 0x31, 0x01, 0,
+                                     0,    0,    0, /* LATENCY64 */
+                                     12,   0,    11,   0,    0x40, 0x4b, 0x4c, 0x00, 0,
+                                     0,    0,    0, /* JITTER64 */
+                                     12,   0,    3,    0,    0,    0,    0,    0x40, 0,
+                                     0,    0,    0, /* REORDER */
+                                     20,   0,    6,    0,    0xd0, 0x12, 0x13, 0,    0,
+                                     0,    0,    0,    0,    0,    0,    0,    0,    0,
+                                     0,    0, /* RATE */
+                                     12,   0,    14,   0,    0x88, 0x77, 0x66, 0x55, 0x44,
+                                     0x33, 0x22, 0x11}; /* PRNG_SEED */
   ns_host host = {.name = "none"};
   ns_batch batch;
   ns_begin(&batch, &host);

@@ -89,7 +89,7 @@ static void bad_options_are_refused_with_their_reason(void **state) {
   expect_refused(SIM_MATRIX, "--jason", "unknown option '--jason'");
   expect_refused(SIM_MATRIX, "--json=1", "takes no value");
   expect_refused(SIM_MATRIX, "word", "unexpected argument");
-  expect_refused(SIM_MATRIX, "--pcap", "not available in this version");
+  expect_refused(SIM_MATRIX, "--pcap", "--pcap needs --out DIR");
   expect_refused(SIM_MATRIX, "--place cafe", "unknown place 'cafe'");
   expect_refused(SIM_MATRIX, "--place /nowhere/x.place", "cannot read the place");
   expect_refused(SIM_RUN, "--a open --b symmetric --place same-lan", "must be the same");

@@ -28,8 +28,8 @@ typedef struct sim_peer_setup {
   const sim_programs *programs;
   const sim_servers *servers;
   const sim_topology *topology; /* of this trial */
-  const char *session; /* of this trial, the same for both */
-  const char *folder;  /* for the peers' own folders */
+  const char *session;          /* of this trial, the same for both */
+  const char *folder;           /* for the peers' own folders */
 } sim_peer_setup;
 
 /* Starts the program of `side` in `host`. 0, or a negative errno with the line; in any case

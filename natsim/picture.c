@@ -148,8 +148,10 @@ static void write_flags(const sim_told *told, FILE *out) {
                {"--turn", told->turn},
                {"--names", told->names}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-    if (*flags[i].value)
-      fprintf(out, " %s %s", flags[i].flag, flags[i].value);
+    if (*flags[i].value) {
+      const char *quote = strchr(flags[i].value, '[') ? "'" : ""; /* a pattern to some shells */
+      fprintf(out, " %s %s%s%s", flags[i].flag, quote, flags[i].value, quote);
+    }
   fputc('\n', out);
 }
 

@@ -24,14 +24,19 @@ typedef struct lab {
 } lab;
 
 typedef struct times {
-  double *built_ms, *proven_ms;
+  double built_ms[ROUNDS], proven_ms[ROUNDS];
+  double computed_ms, closed_ms; /* in all: processor time of building, taking down */
   size_t count;
 } times;
 
-static double now_ms(void) {
+static double read_ms(clockid_t clock) {
   struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
+  clock_gettime(clock, &now);
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static double now_ms(void) {
+  return read_ms(CLOCK_MONOTONIC);
 }
 
 /* ---- one lab --------------------------------------------------------------------------------- */
@@ -83,15 +88,16 @@ static int prove_lab(const lab *l, ns_error *error) {
 
 /* ---- one after the other --------------------------------------------------------------------- */
 
-static int measure_rounds(const sim_measure *m, times *t, double *closed_ms, ns_error *error) {
+static int measure_rounds(const sim_measure *m, times *t, ns_error *error) {
   int status = 0;
   lab *l = calloc(1, sizeof *l);
   if (!l)
     return sim_fail(error, -ENOMEM, "out of memory");
   for (unsigned i = 0; !status && i < ROUNDS + WARM_UP; i++) {
-    double start_ms = now_ms();
+    double start_ms = now_ms(), computed_ms = read_ms(CLOCK_THREAD_CPUTIME_ID);
     status = open_lab(l, m, i, error);
     double built_ms = now_ms();
+    computed_ms = read_ms(CLOCK_THREAD_CPUTIME_ID) - computed_ms;
     if (!status)
       status = prove_lab(l, error);
     double proven_ms = now_ms();
@@ -100,23 +106,26 @@ static int measure_rounds(const sim_measure *m, times *t, double *closed_ms, ns_
       continue;
     t->built_ms[t->count] = built_ms - start_ms;
     t->proven_ms[t->count++] = proven_ms - built_ms;
-    *closed_ms += now_ms() - proven_ms;
+    t->computed_ms += computed_ms;
+    t->closed_ms += now_ms() - proven_ms;
   }
   free(l);
   return status;
 }
 
 /* True when the goal is met. */
-static bool print_rounds(const sim_measure *m, times *t, double closed_ms) {
+static bool print_rounds(const sim_measure *m, times *t) {
   double median_ms = sim_quantile(t->built_ms, t->count, 0.5);
   bool met = median_ms <= SIM_GOAL_BUILD_MS;
   printf("one after the other: %zu labs of %s x %s\n"
          "  built in          %6.2f ms (median; least %.2f, p90 %.2f; goal %.0f: %s)\n"
+         "  of it computing   %6.2f ms (mean; the rest is waiting, for others on a busy machine)\n"
          "  first packets     %6.2f ms (median; a and b to the server and back, nothing lost)\n"
          "  taken down in     %6.2f ms (mean)\n",
          t->count, m->a.name, m->b.name, median_ms, t->built_ms[0],
          sim_quantile(t->built_ms, t->count, 0.9), SIM_GOAL_BUILD_MS, met ? "met" : "missed",
-         sim_quantile(t->proven_ms, t->count, 0.5), closed_ms / (double)t->count);
+         t->computed_ms / (double)t->count, sim_quantile(t->proven_ms, t->count, 0.5),
+         t->closed_ms / (double)t->count);
   return met;
 }
 
@@ -164,13 +173,12 @@ static int complain(int status, const ns_error *error) {
 
 int sim_measure_labs(void *arg) {
   const sim_measure *m = arg;
-  double built_ms[ROUNDS], proven_ms[ROUNDS], closed_ms = 0;
-  times t = {built_ms, proven_ms, 0};
+  times t = {.count = 0};
   ns_error error;
-  int status = measure_rounds(m, &t, &closed_ms, &error);
+  int status = measure_rounds(m, &t, &error);
   if (status)
     return complain(status, &error);
-  bool met = print_rounds(m, &t, closed_ms);
+  bool met = print_rounds(m, &t);
   fflush(stdout);
   status = measure_many(m, m->options->labs, &error);
   if (status)

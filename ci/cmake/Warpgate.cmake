@@ -142,6 +142,10 @@ function(warpgate_library)
   endforeach()
   set_target_properties(warpgate PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
 
+  # The prefix is said from where the file lies: `cmake --install --prefix` may put it anywhere.
+  file(RELATIVE_PATH WARPGATE_PC_TO_PREFIX
+    ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+  string(REGEX REPLACE "/$" "" WARPGATE_PC_TO_PREFIX ${WARPGATE_PC_TO_PREFIX})
   configure_file(${CMAKE_SOURCE_DIR}/ci/cmake/warpgate.pc.in ${CMAKE_BINARY_DIR}/warpgate.pc @ONLY)
   install(TARGETS warpgate LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(DIRECTORY ${CMAKE_SOURCE_DIR}/src/include/warpgate DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})

@@ -26,9 +26,11 @@ static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size
   (void)message;
   (void)len;
   if (warp_attempt_role(attempt) == WARP_INITIATOR) {
-    warp_attempt_note(attempt, "asked the peer to dial us, nothing came");
     warp_attempt_expect(attempt);
-    return warp_attempt_signal(attempt, MESSAGE_DIAL_ME, NULL, 0);
+    int status = warp_attempt_signal(attempt, MESSAGE_DIAL_ME, NULL, 0);
+    if (status == WARP_OK)
+      warp_attempt_note(attempt, "asked the peer to dial us, nothing came");
+    return status;
   }
   const warp_combo *combo = warp_attempt_combo(attempt);
   return warp_attempt_dial(

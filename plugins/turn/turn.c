@@ -186,8 +186,6 @@ static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size
     warp_attempt_note(attempt, "no TURN server configured");
     return WARP_NO_SERVER;
   }
-  char text[WARP_ADDR_STRLEN];
-  warp_attempt_note(attempt, "relay %s: no answer", warp_addr_format(&relay.addr, text));
   state->server = relay.addr;
   wg_turn_options options = {.server = relay.addr,
                              .user = relay.user,
@@ -202,9 +200,12 @@ static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size
     status = wg_turn_client_start(&state->client, &options, now);
   if (status == WARP_OK)
     status = wg_turn_client_permit(&state->client, &combo->peer->external_udp, now);
-  if (status == WARP_OK)
-    pump(attempt);
-  return status;
+  if (status != WARP_OK)
+    return status;
+  char text[WARP_ADDR_STRLEN];
+  warp_attempt_note(attempt, "relay %s: no answer", warp_addr_format(&relay.addr, text));
+  pump(attempt);
+  return WARP_OK;
 }
 
 /* Gives the allocation back with one datagram; where that is lost it ends by itself within its

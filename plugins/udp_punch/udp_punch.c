@@ -71,15 +71,16 @@ static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size
     status = warp_path_add(state->path, to);
   if (status != WARP_OK)
     return status;
-  char text[WARP_ADDR_STRLEN];
-  warp_attempt_note(attempt, "probed %s, nothing came back", warp_addr_format(to, text));
   if (warp_attempt_role(attempt) == WARP_INITIATOR)
     status = warp_attempt_signal(attempt, MESSAGE_PUNCH, NULL, 0);
   if (status == WARP_OK)
     status = warp_path_secure(state->path);
-  if (status == WARP_OK)
-    probe(attempt);
-  return status;
+  if (status != WARP_OK)
+    return status;
+  char text[WARP_ADDR_STRLEN];
+  warp_attempt_note(attempt, "probed %s, nothing came back", warp_addr_format(to, text));
+  probe(attempt);
+  return WARP_OK;
 }
 
 const warp_plugin warp_plugin_udp_punch = {

@@ -45,7 +45,7 @@ int cli_check_broker(const cli_options *options) {
 static int server_trouble(const cli_options *options, cli_kind kind, int status) {
   char list[HOSTS_LEN];
   return cli_error(CLI_NO_SERVER, "%s %s: %s%s", cli_kind_title(kind), hosts(options, kind, list),
-                   warp_strerror(status),
+                   status == WARP_NO_SERVER ? "not found, or no answer" : warp_strerror(status),
                    status == WARP_AUTH ? ": write it as user:password@host:port" : "");
 }
 

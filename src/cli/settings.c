@@ -50,7 +50,8 @@ static int add_server(cli_servers *servers, cli_kind kind, const char *item, siz
   snprintf(text, CLI_SERVER_LEN, "%.*s", (int)(fits ? len : 0), item);
   if (!fits || wg_server_name_parse(text, &name) != WARP_OK) {
     /* The text is not repeated: it may hold a password. */
-    snprintf(why, CLI_WHY_LEN, "not a server: write it as %s", of->form);
+    snprintf(why, CLI_WHY_LEN, "not a server: write it as %s, with a port from 1 to 65535",
+             of->form);
     return WARP_INVALID;
   }
   if (kind == CLI_TURN && name.user[0] == '\0') {

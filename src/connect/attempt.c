@@ -83,8 +83,8 @@ void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
                                     message != NULL ? message->data : NULL,
                                     message != NULL ? message->data_len : 0);
   if (status != WARP_OK && attempt->state == WG_ATTEMPT_RUNNING)
-    warp_attempt_fail(attempt, status, "could not start: %s",
-                      attempt->row.detail[0] != '\0' ? attempt->row.detail : warp_strerror(status));
+    warp_attempt_fail(attempt, status, "%s",
+                      attempt->row.detail[0] != '\0' ? attempt->row.detail : "could not start");
 }
 
 int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
@@ -196,7 +196,7 @@ static void candidate_failed(void *arg, warp_pipe *pipe, int status, const char 
   wg_candidate_free(candidate);
   /* Of several streams that came for an attempt, one may still be good. */
   if (wg_list_empty(&attempt->candidates))
-    warp_attempt_fail(attempt, status, "securing it failed: %s", detail);
+    warp_attempt_fail(attempt, status, "%s", detail);
 }
 
 const wg_pipe_callbacks wg_candidate_callbacks = {
@@ -392,6 +392,12 @@ void warp_attempt_keep(warp_attempt *attempt) {
   attempt->keep = true;
 }
 
+/* Said here, so that no plugin's note of what it meant to do stands for the reason. */
+static int no_broker(warp_attempt *attempt) {
+  warp_attempt_note(attempt, "no broker to ask the peer through");
+  return WARP_NO_SERVER;
+}
+
 int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
   wg_session *session = attempt->session;
   wg_connect *connect = session->connect;
@@ -400,7 +406,7 @@ int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, s
   if (len > WARP_ATTEMPT_MESSAGE_MAX)
     return WARP_TOO_BIG;
   if (connect->config.router == NULL)
-    return WARP_NO_SERVER;
+    return no_broker(attempt);
   bool first = session->role == WARP_INITIATOR && !attempt->opened;
   wg_message message = {.type = first ? WG_MESSAGE_OPEN : WG_MESSAGE_PLUGIN,
                         .session = session->id,
@@ -421,7 +427,7 @@ int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, s
   int status = wg_router_send(connect->config.router, &session->peer_record, &message);
   if (status == WARP_OK)
     attempt->opened = session->peer_told = true;
-  return status;
+  return status == WARP_NO_SERVER ? no_broker(attempt) : status;
 }
 
 int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {

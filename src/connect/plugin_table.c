@@ -38,6 +38,8 @@ bool wg_plugin_selected(const char *list, const warp_plugin *plugin) {
 int wg_plugin_list_check(const char *list) {
   if (list == NULL || strcmp(list, "auto") == 0)
     return WARP_OK;
+  if (*list == '\0')
+    return WARP_NOT_FOUND;
   size_t len;
   for (const char *item; (item = next_item(&list, &len)) != NULL;) {
     bool found = false;

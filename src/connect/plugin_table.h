@@ -13,7 +13,7 @@ const warp_plugin *wg_plugin_find(const char *name);
 /* Is `name` in a comma separated list? A NULL list and "auto" hold every plugin that has a phase.
  */
 bool wg_plugin_selected(const char *list, const warp_plugin *plugin);
-/* WARP_OK, or WARP_NOT_FOUND when the list names a plugin that does not exist. */
+/* WARP_OK, or WARP_NOT_FOUND when the list names a plugin that does not exist, or none. */
 int wg_plugin_list_check(const char *list);
 
 #endif

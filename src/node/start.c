@@ -126,7 +126,8 @@ void wg_node_load_key(warp_node *node) {
   int status = kept ? wg_identity_load(node->env, node->conf.data_dir, name, &node->identity)
                     : wg_identity_generate(&node->identity);
   if (status != WARP_OK) {
-    wg_logf(&node->env->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded: %s", name,
+    wg_logf(&node->env->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded from %s: %s", name,
+            node->conf.data_dir != NULL ? node->conf.data_dir : "the data folder",
             warp_strerror(status));
     wg_node_start_failed(node, status);
     return;

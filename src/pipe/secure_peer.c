@@ -31,6 +31,9 @@ int wg_secure_alert_status(int alert, const char **detail) {
   case SSL_AD_BAD_CERTIFICATE:
     *detail = "the peer expected another key than ours";
     return WARP_UNTRUSTED;
+  case SSL_AD_HANDSHAKE_FAILURE:
+    *detail = "the other end did not take us: another node perhaps, or clocks that differ";
+    return WARP_TLS;
   default:
     *detail = "";
     return WARP_TLS;

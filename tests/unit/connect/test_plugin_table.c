@@ -51,6 +51,7 @@ static void test_unknown_names_are_found_out(void **state) {
   assert_int_equal(wg_plugin_list_check("turn,magic"), WARP_NOT_FOUND);
   assert_int_equal(wg_plugin_list_check("turn,"), WARP_OK);
   assert_int_equal(wg_plugin_list_check(",turn"), WARP_NOT_FOUND);
+  assert_int_equal(wg_plugin_list_check(""), WARP_NOT_FOUND);
   assert_null(wg_plugin_find("magic"));
 }
 

@@ -32,10 +32,26 @@ static int step_of(const warp_plugin *plugin) {
 
 /* ---- building -------------------------------------------------------------------------------- */
 
+/* A record may name an address that has become ours since: a node that ended, and we took its port.
+ */
+static bool is_our_own(const warp_combo *combo) {
+  const warp_endpoint *self = combo->self, *peer = combo->peer;
+  if (combo->route_type == WARP_NIC_BIND)
+    return wg_addr_equal(&peer->nic, &self->nic);
+  const warp_addr *theirs =
+      combo->transport == WARP_TCP ? &peer->external_tcp : &peer->external_udp;
+  const warp_addr *ours = combo->transport == WARP_TCP ? &self->external_tcp : &self->external_udp;
+  return theirs->family != 0 && wg_addr_equal(theirs, ours);
+}
+
 /* Interface addresses are of use only where both sides are proven to share a network; a global
  * interface address without a NAT is already the external one. */
 static int check_route(const wg_session *session, const warp_combo *combo, char *why, size_t room) {
   const wg_connect *connect = session->connect;
+  if (is_our_own(combo)) {
+    snprintf(why, room, "its address is ours by now: the node it belonged to is gone");
+    return WARP_RULED_OUT;
+  }
   if (combo->route_type == WARP_EXT_BIND)
     return WARP_OK; /* whose external address has to be known, the plugin knows */
   if (wg_may_contact(&connect->self, &session->peer_record, (warp_transport)combo->transport,

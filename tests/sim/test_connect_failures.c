@@ -236,6 +236,38 @@ static void test_bad_records(void **state) {
   peers_free(&both);
 }
 
+static void on_closed(void *arg) {
+  *(bool *)arg = true;
+}
+
+/* A node ends, another one of the same host takes its port and calls the old record: it must not
+ * call itself. */
+static void test_an_address_that_became_ours(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 14);
+  both.b.host = both.a.host;
+  both.b.conf.key_name = "old";
+  both.b.conf.listen_port = both.a.conf.listen_port = 31000;
+  peer_start(&both.b);
+  uint8_t record[WARP_RECORD_MAX];
+  size_t len = sizeof record;
+  assert_int_equal(warp_node_address(both.b.node, record, &len), WARP_OK);
+  bool closed = false;
+  warp_node_close(both.b.node, on_closed, &closed);
+  both.b.node = NULL;
+  assert_int_equal(sim_run_until_set(both.net.world, &closed, second), WARP_OK);
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  peers_connect_to(&both, record, len,
+                   &(warp_connect_options){.timeout_ms = 3000, .no_relay = true});
+  assert_int_equal(both.a.connect_status, WARP_ALL_FAILED);
+  const warp_report_row *row = peer_row(&both.a, "direct_connect", WARP_EXT_BIND);
+  assert_int_equal(row->status, WARP_RULED_OUT);
+  assert_non_null(strstr(row->detail, "ours by now"));
+  peers_free(&both);
+}
+
 static void test_unknown_plugin(void **state) {
   (void)state;
   peers both;
@@ -258,10 +290,6 @@ static void on_canceled(void *arg, warp_pipe *pipe, int status, const warp_repor
   int *got = arg;
   assert_null(pipe);
   *got = status;
-}
-
-static void on_closed(void *arg) {
-  *(bool *)arg = true;
 }
 
 /* At every moment of a connect the caller may close its node: the connect completes with
@@ -374,6 +402,7 @@ int main(void) {
       cmocka_unit_test(test_dead_turn_server),
       cmocka_unit_test(test_broker_dies_before_the_call),
       cmocka_unit_test(test_bad_records),
+      cmocka_unit_test(test_an_address_that_became_ours),
       cmocka_unit_test(test_unknown_plugin),
       cmocka_unit_test(test_close_at_any_moment),
       cmocka_unit_test(test_close_while_starting),

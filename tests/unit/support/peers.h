@@ -37,7 +37,10 @@ void peers_build(peers *both, const char *profile_a, const char *profile_b, uint
 void peer_start(peer *self);
 /* Starts both and asserts that they started; b listens and echoes. */
 void peers_start(peers *both);
-/* a connects to b's record; returns when the connect is over. */
+/* a connects to the owner of a record; returns when the connect is over. */
+void peers_connect_to(peers *both, const uint8_t *record, size_t len,
+                      const warp_connect_options *options);
+/* The same to b's own record. */
 void peers_connect(peers *both, const warp_connect_options *options);
 /* Sends from a, waits for the echo, asserts that it is right. */
 void peers_echo(peers *both);

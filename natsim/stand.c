@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,16 +26,29 @@ static double now_ms(void) {
 /* ---- the stand ------------------------------------------------------------------------------- */
 
 /* Lets the host's NAT map its port, and learns the outside address as the server sees it. Links may
- * lose packets. */
-static int learn_outside(const sim_stand *s, int fd, struct sockaddr_in *outside, ns_error *error) {
-  enum { TRIES = 50, WAIT_MS = 400 };
-  char hello[SIM_LETTER_MIN];
+ * lose packets, but what is late must not make another packet leave: those that follow would meet
+ * other fates than in another run. */
+static int learn_outside(const sim_stand *s, int fd, const char *name, struct sockaddr_in *outside,
+                         ns_error *error) {
+  enum { TRIES = 20, WAIT_MS = 2000 };
+  char heard[SIM_LETTER_MIN];
+  size_t len = strlen(name);
   for (int i = 0; i < TRIES; i++) {
-    sim_udp_send(fd, &s->server, "hello", 5);
-    if (sim_udp_take(s->server_fd, hello, sizeof hello, outside, WAIT_MS) == 5)
-      return 0;
+    sim_udp_send(fd, &s->server, name, len);
+    ssize_t got;
+    while ((got = sim_udp_take(s->server_fd, heard, sizeof heard, outside, WAIT_MS)) >= 0)
+      if ((size_t)got == len && !memcmp(heard, name, len))
+        return 0;
   }
-  return sim_fail(error, -ETIMEDOUT, "no packet gets from a host to the server site");
+  return sim_fail(error, -ETIMEDOUT, "no packet gets from host %s to the server site", name);
+}
+
+/* A train must not be lost in a socket while this process waits for a processor. */
+static void enlarge_buffers(const sim_stand *s) {
+  const int fds[] = {s->a_fd, s->b_fd, s->server_fd}, bytes = 4 * 1024 * 1024;
+  for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+    if (setsockopt(fds[i], SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
+      setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
 }
 
 static int open_sockets(sim_stand *s, ns_error *error) {
@@ -46,7 +60,10 @@ static int open_sockets(sim_stand *s, ns_error *error) {
   if (s->a_fd < 0)
     return s->a_fd;
   s->b_fd = sim_udp_open(&s->sites[SIM_B].host, "0.0.0.0", B_PORT, error);
-  return s->b_fd < 0 ? s->b_fd : 0;
+  if (s->b_fd < 0)
+    return s->b_fd;
+  enlarge_buffers(s);
+  return 0;
 }
 
 int sim_stand_open(sim_stand *s, const sim_options *options, ns_error *error) {
@@ -61,8 +78,8 @@ int sim_stand_open(sim_stand *s, const sim_options *options, ns_error *error) {
   if (!status)
     status = open_sockets(s, error);
   if (!status)
-    status = learn_outside(s, s->a_fd, &s->a, error);
-  return status ? status : learn_outside(s, s->b_fd, &s->b, error);
+    status = learn_outside(s, s->a_fd, "a", &s->a, error);
+  return status ? status : learn_outside(s, s->b_fd, "b", &s->b, error);
 }
 
 void sim_stand_close(sim_stand *s) {

@@ -40,10 +40,6 @@ int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_on_start c
   return loop == NULL ? WARP_INVALID : wg_node_start(warp_loop_env(loop), conf, cb, arg, out);
 }
 
-wg_env *wg_node_env(const warp_node *node) {
-  return node->env;
-}
-
 /* ---- the end --------------------------------------------------------------------------------- */
 
 static void free_node(void *arg) {

@@ -7,6 +7,5 @@
 /* warp_node_start over any environment, which must outlive the node. */
 int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, void *arg,
                   warp_node **out);
-wg_env *wg_node_env(const warp_node *node);
 
 #endif

@@ -100,8 +100,11 @@ typedef struct warp_plugin {
   void (*stop)(warp_attempt *attempt);
 } warp_plugin;
 
+/* The attempt's own state_size bytes, zeroed at first; freed with the attempt. */
 WARP_API void *warp_attempt_state(warp_attempt *attempt);
+/* WARP_INITIATOR on the node that began the connect. */
 WARP_API warp_role warp_attempt_role(const warp_attempt *attempt);
+/* What it combines; lives as long as the attempt. */
 WARP_API const warp_combo *warp_attempt_combo(const warp_attempt *attempt);
 /* Monotonic time. */
 WARP_API uint64_t warp_attempt_now_us(const warp_attempt *attempt);
@@ -110,8 +113,10 @@ WARP_API uint32_t warp_attempt_random(warp_attempt *attempt, uint32_t bound);
 /* Bytes from the system's randomness, for transaction ids. WARP_IO. */
 WARP_API int warp_attempt_entropy(warp_attempt *attempt, void *out, size_t len);
 
-/* One-shot timers in numbered slots; setting a slot again replaces its timer. */
+/* One-shot timers in numbered slots; setting a slot again replaces its timer. Slots above the last
+ * and attempts that have ended are ignored. No plugin of ours needs more than two. */
 enum { WARP_ATTEMPT_TIMERS = 4 };
+/* The timer ran out; called from the loop. */
 typedef void (*warp_attempt_cb)(warp_attempt *attempt);
 WARP_API void warp_attempt_timer(warp_attempt *attempt, unsigned slot, uint32_t delay_ms,
                                  warp_attempt_cb cb);
@@ -126,7 +131,8 @@ WARP_API void warp_attempt_fail(warp_attempt *attempt, int status, const char *f
 
 /* Sends a message of the plugin's own to the same attempt at the peer, sealed and signed. The first
  * one makes the peer's node start the attempt there. At most WARP_ATTEMPT_MESSAGE_MAX bytes.
- * WARP_NO_SERVER when no broker is shared, WARP_TOO_BIG, WARP_LIMIT. */
+ * WARP_NO_SERVER when no broker is shared, WARP_TOO_BIG, WARP_LIMIT (too many wait for a broker),
+ * WARP_STATE, WARP_NOMEM. Its size leaves room for a record and the sealing in one signal. */
 enum { WARP_ATTEMPT_MESSAGE_MAX = 1024 };
 WARP_API int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len);
 
@@ -134,7 +140,8 @@ WARP_API int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void
 
 /* Dials the peer; when connected the stream is secured (the dialler is the TLS client) and takes
  * part in the race, and if dialling or securing fails the attempt fails. WARP_UNTRUSTED when the
- * address is none that the peer may name (loopback, or a LAN that is not proven to be shared). */
+ * address is none that the peer may name (loopback, or a LAN that is not proven to be shared);
+ * WARP_STATE, WARP_NOMEM, and what the system says at once (WARP_UNREACHABLE, WARP_IO). */
 WARP_API int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to);
 /* Streams of this session that the peer dials to our listener may carry this attempt from now on.
  */
@@ -161,14 +168,16 @@ typedef struct warp_path_socket {
 /* A valid packet came from `from` for the first time. */
 typedef void (*warp_path_heard)(warp_attempt *attempt, warp_path *path, const warp_addr *from);
 
+/* Addresses of one path: a record names twelve at most; the rest are for those that packets come
+ * from. */
 enum { WARP_PATH_CANDIDATES = 16 };
-/* At most one path for an attempt (WARP_STATE). WARP_UNSUPPORTED when the node has no UDP socket of
- * the family, WARP_LIMIT when too many paths share it. */
+/* At most one path for an attempt (WARP_STATE); owned by it. `socket` is copied. WARP_UNSUPPORTED
+ * when the node has no UDP socket of the family, WARP_LIMIT when too many paths share it,
+ * WARP_NOMEM. */
 WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket,
                                warp_path_heard heard, warp_path **out);
-/* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial (a LAN that the peer
- * claims to share may be probed, though), WARP_LIMIT. Adding one twice is
- * WARP_OK. */
+/* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial (a LAN that the peer claims to share
+ * may be probed, though), WARP_LIMIT, WARP_STATE. Adding one twice is WARP_OK. */
 WARP_API int warp_path_add(warp_path *path, const warp_addr *to);
 /* The candidates lie on a relay: the report calls the path one. */
 WARP_API void warp_path_set_relayed(warp_path *path);
@@ -176,7 +185,8 @@ WARP_API void warp_path_set_relayed(warp_path *path);
 WARP_API void warp_path_probe(warp_path *path);
 /* Starts the secure handshake over the path: the responder is the DTLS client, and its first flight
  * goes to every candidate, again at once to an address newly heard. The initiator waits for it.
- * Both must call it. */
+ * Both must call it. WARP_STATE when it was called before or the attempt is over, WARP_NOMEM,
+ * WARP_IO. */
 WARP_API int warp_path_secure(warp_path *path);
 /* For a socket of the plugin's own: a datagram arrived on it. */
 WARP_API void warp_path_input(warp_path *path, const uint8_t *data, size_t len,
@@ -185,10 +195,15 @@ WARP_API void warp_path_input(warp_path *path, const uint8_t *data, size_t len,
 /* ---- sockets of the plugin's own ------------------------------------------------------------- */
 
 typedef struct warp_udp_socket warp_udp_socket;
+/* A datagram came; called from the loop. */
 typedef void (*warp_udp_received)(warp_attempt *attempt, const uint8_t *data, size_t len,
                                   const warp_addr *from);
-/* Opens a UDP socket on the attempt's interface with a port of the system's choice. */
+/* Opens a UDP socket on the attempt's interface with a port of the system's choice; owned by the
+ * attempt. WARP_STATE, WARP_NOMEM, WARP_LIMIT, WARP_ADDR_NOT_AVAILABLE, WARP_IO. */
 WARP_API int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out);
+/* Sends one datagram; it may be lost. `to` is not checked as warp_path_add does: send to servers of
+ * the configuration only, to the peer through a path. WARP_AGAIN when the system's buffer is full,
+ * WARP_TOO_BIG, WARP_UNREACHABLE, WARP_IO. */
 WARP_API int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
                                   size_t len);
 

@@ -105,20 +105,23 @@ typedef struct warp_loop warp_loop;
 /* Makes a loop of the library's own. NULL when out of memory or descriptors. Free with
  * warp_loop_close. */
 WARP_API warp_loop *warp_loop_new(void);
-/* Wraps the program's uv_loop_t, which must outlive it. NULL when out of memory. */
+/* Wraps the program's uv_loop_t, which must outlive it. NULL when out of memory or descriptors.
+ * Free with warp_loop_close. */
 WARP_API warp_loop *warp_loop_wrap(struct uv_loop_s *loop);
-/* Runs until nothing is active or warp_loop_stop is called. */
+/* Runs until nothing is active or warp_loop_stop is called. Callbacks run inside it (of a wrapped
+ * loop, inside the program's uv_run); only those with WARP_CANCELED may also run inside the close
+ * that cancels. WARP_OK; WARP_INVALID on NULL, WARP_STATE from inside itself. */
 WARP_API int warp_loop_run(warp_loop *loop);
 /* Makes warp_loop_run return after the present iteration. Same thread only. */
 WARP_API void warp_loop_stop(warp_loop *loop);
 /* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread. It keeps
  * warp_loop_run running, but not a wrapped loop that the program runs itself.
- * WARP_NOMEM when it cannot be queued, WARP_LIMIT when 1024 calls already wait. */
+ * WARP_INVALID on NULL, WARP_LIMIT when 1024 calls already wait. */
 WARP_API int warp_loop_post(warp_loop *loop, void (*cb)(void *arg), void *arg);
 /* Frees the loop. Every node must be closed before; WARP_STATE if something is still open, if calls
- * of warp_loop_post still wait, or from inside warp_loop_run. Connections that still send their
- * rest take up to 2 s: a loop of the library's own runs that long in here; the program must run a
- * wrapped one until it has nothing more to do. */
+ * of warp_loop_post still wait, or from inside warp_loop_run; WARP_INVALID on NULL. Connections
+ * that still send their rest take up to 2 s: a loop of the library's own runs that long in here;
+ * the program must run a wrapped one until it has nothing more to do. */
 WARP_API int warp_loop_close(warp_loop *loop);
 
 /* ---- configuration --------------------------------------------------------------------------- */
@@ -173,7 +176,8 @@ typedef enum warp_log_level {
 
 /* Configuration of a node. Take warp_conf_default() or warp_conf_test() and change the copy.
  * All strings and lists are copied when the node starts. Server lists end with NULL; a NULL list is
- * empty. */
+ * empty. Of brokers and name servers the first 4 are used, of STUN and TURN servers the first 4 and
+ * 8 addresses: more add nothing but packets. */
 typedef struct warp_conf {
   const char *data_dir;   /* folder of the keystore; NULL: $XDG_DATA_HOME/warpgate or
                              ~/.local/share/warpgate */
@@ -185,7 +189,7 @@ typedef struct warp_conf {
   bool enable_stun_clients;        /* measure the NAT with the STUN servers */
   bool enable_nickname;            /* register the node's derived name at start */
   bool loopback_only;              /* bind and talk to loopback only */
-  unsigned sig_pipe_no;            /* MQTT connections; 0: no signalling */
+  unsigned sig_pipe_no;            /* MQTT connections, 4 at most; 0: no signalling */
   const char *const *stun_servers; /* "host:port", two at best */
   const char *const *turn_servers; /* "user:password@host:port" */
   const char *const *brokers;      /* "host:port" of MQTT brokers */
@@ -290,7 +294,7 @@ WARP_API int warp_pipe_set_handlers(warp_pipe *pipe, const warp_pipe_handlers *h
  * WARP_TOO_BIG; WARP_CLOSED after the end; WARP_INVALID. */
 WARP_API int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len);
 /* Ends a stream's sending side after what is queued; the peer sees the end, receiving goes on.
- * WARP_UNSUPPORTED on messages. */
+ * WARP_UNSUPPORTED on messages, WARP_CLOSED after the end, WARP_INVALID on NULL. */
 WARP_API int warp_pipe_shutdown(warp_pipe *pipe);
 /* Stops handing out what arrives, or goes on: for a receiver that cannot keep up. A stream's peer
  * feels it by back-pressure; of messages 64 KiB wait here, more are lost. on_end waits for what
@@ -299,7 +303,7 @@ WARP_API int warp_pipe_pause(warp_pipe *pipe, bool paused);
 /* Copies what is known of the pipe. WARP_INVALID on NULL. */
 WARP_API int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out);
 /* Closes and frees the pipe; what is queued is still sent within 2 s. No callback of it runs
- * afterwards. */
+ * afterwards. NULL is allowed. */
 WARP_API void warp_pipe_close(warp_pipe *pipe);
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
@@ -307,32 +311,40 @@ WARP_API void warp_pipe_close(warp_pipe *pipe);
 typedef struct warp_node warp_node;
 
 /* Start is complete: `status` WARP_OK and the node is reachable, or why it could not start (then
- * the node is already freed and must not be touched). */
+ * `node` is NULL, and what warp_node_start gave must not be touched any more). WARP_CANCELED: the
+ * program closes it. */
 typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
-/* Starts a node. WARP_INVALID, WARP_NOMEM. On WARP_OK `*out` may be closed at any time. */
+/* Starts a node; the program owns it and ends it by warp_node_close. WARP_INVALID, WARP_NOMEM,
+ * WARP_IO (no randomness). On WARP_OK `*out` may be closed at any time. The callback gets
+ * WARP_UNREACHABLE without a network interface, WARP_ADDR_IN_USE for a port that is taken,
+ * WARP_INVALID for the text of a broker or name server, WARP_MALFORMED, WARP_VERSION or
+ * WARP_PERMISSION for a key that cannot be used, and what else the system says. */
 WARP_API int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_on_start cb,
                              void *arg, warp_node **out);
-/* Cancels everything pending, closes all pipes, frees the node; `cb` (may be NULL) runs last. */
+/* Cancels everything pending, closes all pipes, frees the node; `cb` (may be NULL) runs last. Does
+ * nothing on NULL or when it is being closed already: then `cb` is not called. */
 WARP_API void warp_node_close(warp_node *node, void (*cb)(void *arg), void *arg);
 
 /* Largest signed address record. */
 enum { WARP_RECORD_MAX = 1024 };
 /* Copies the node's signed address record; `*len` is the room on entry and the length on return.
- * WARP_STATE before the start completed, WARP_TOO_BIG when there is no room. */
+ * WARP_STATE before the start completed, WARP_TOO_BIG when there is no room, WARP_INVALID on NULL.
+ */
 WARP_API int warp_node_address(const warp_node *node, uint8_t *buf, size_t *len);
-/* Copies the node's public key. */
+/* Copies the node's public key. WARP_STATE before it is loaded, WARP_INVALID on NULL. */
 WARP_API int warp_node_key(const warp_node *node, warp_key *out);
 /* The port it listens on, TCP and UDP. 0 before the start completed. */
 WARP_API uint16_t warp_node_port(const warp_node *node);
 
-/* A peer connected: the pipe is secure and the peer's key known. The report holds this side's
- * attempts. */
+/* A peer connected: the pipe is secure and the peer's key known; the program owns it and closes it.
+ * The report holds this side's attempts. */
 typedef void (*warp_node_on_pipe)(void *arg, warp_node *node, warp_pipe *pipe,
                                   const warp_report *report);
 /* A peer's connect ended without a pipe. */
 typedef void (*warp_node_on_miss)(void *arg, warp_node *node, const warp_key *peer, int status,
                                   const warp_report *report);
-/* Sets who gets incoming pipes; without one they are refused. `on_miss` may be NULL. */
+/* Sets who gets incoming pipes; without one (NULL) they are refused. `on_miss` may be NULL.
+ * WARP_STATE before the start completed, WARP_INVALID on NULL. */
 WARP_API int warp_node_listen(warp_node *node, warp_node_on_pipe on_pipe, warp_node_on_miss on_miss,
                               void *arg);
 
@@ -352,9 +364,10 @@ typedef struct warp_connect_options {
  * report says what was tried, also on success. */
 typedef void (*warp_on_connect)(void *arg, warp_pipe *pipe, int status, const warp_report *report);
 /* Connects to the node whose signed record is given (the bytes of warp_node_address). `options` may
- * be NULL. Errors before it starts: WARP_INVALID, WARP_STATE, WARP_MALFORMED, WARP_VERSION,
- * WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_NOT_FOUND (no such plugin), WARP_LIMIT (256 connects at
- * once). */
+ * be NULL. Errors before it starts: WARP_INVALID (also the node's own record), WARP_STATE,
+ * WARP_NOMEM, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_NOT_FOUND (no
+ * such plugin), WARP_LIMIT (256 connects at once), WARP_IO (no randomness). The callback's:
+ * WARP_ALL_FAILED, WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer), WARP_CANCELED. */
 WARP_API int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
 
@@ -366,27 +379,41 @@ enum { WARP_NAME_MAX = 63 };
  */
 typedef void (*warp_on_name)(void *arg, int status, const uint8_t *record, size_t len);
 /* Registers `name` (with or without suffix) for the node's key and keeps it registered while the
- * node lives. Ends with WARP_OK, WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER, WARP_TIMEOUT. */
+ * node lives. WARP_INVALID (also of a name that cannot be), WARP_STATE before the start completed,
+ * WARP_NOMEM, WARP_LIMIT (64 requests at once). Ends with WARP_OK as soon as one server has it,
+ * WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER, WARP_TIMEOUT, WARP_LIMIT (all servers are busy),
+ * WARP_IO (a server failed), WARP_REPLAY (it knows a newer record), WARP_EXPIRED or
+ * WARP_BAD_SIGNATURE (it refuses ours), WARP_CANCELED. */
 WARP_API int warp_node_register(warp_node *node, const char *name, warp_on_name cb, void *arg);
-/* Looks a name up. Ends with WARP_OK, WARP_NOT_FOUND, WARP_NO_SERVER, WARP_TIMEOUT. */
+/* Looks a name up. Errors before it starts as of warp_node_register. Ends with WARP_OK,
+ * WARP_NOT_FOUND, WARP_NO_SERVER, WARP_TIMEOUT, WARP_LIMIT, WARP_IO, what is wrong with the record
+ * that a server gave (WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_MALFORMED, WARP_VERSION,
+ * WARP_UNTRUSTED), WARP_CANCELED. */
 WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg);
 
 /* ---- gates ----------------------------------------------------------------------------------- */
 
 /* A gate is a node under a name: the name picks the key, and the name is registered. */
 typedef struct warp_gate warp_gate;
+/* The gate is open, or why not: then `gate` is NULL. */
 typedef void (*warp_gate_on_open)(void *arg, warp_gate *gate, int status);
 /* Opens a gate. `name` NULL: a stable name derived from the machine. `conf` as for a node.
- * Completes when the node is reachable and the name registered; errors of both. On error the gate
- * is already freed. */
+ * Completes when the node is reachable and the name registered. Errors before it starts:
+ * WARP_INVALID (also of a name that cannot be), WARP_NOMEM, WARP_IO, and without a name
+ * WARP_NOT_FOUND (no hardware identifiers). The callback's: those of warp_node_start and
+ * warp_node_register; on error the gate is freed and `*out` must not be touched any more. */
 WARP_API int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf,
                             warp_gate_on_open cb, void *arg, warp_gate **out);
+/* Closes the node below and frees the gate; `cb` (may be NULL) runs last. Does nothing on NULL or
+ * when it is being closed already: then `cb` is not called. */
 WARP_API void warp_gate_close(warp_gate *gate, void (*cb)(void *arg), void *arg);
-/* The node below; owned by the gate. */
+/* The node below; owned by the gate. NULL on NULL. */
 WARP_API warp_node *warp_gate_node(warp_gate *gate);
-/* The full name it is registered under, as "alice.p2p"; owned by the gate. */
+/* The full name it is registered under, as "alice.p2p"; owned by the gate. "" on NULL. */
 WARP_API const char *warp_gate_name(const warp_gate *gate);
-/* Connects to "alice" or "alice.p2p": look-up, then warp_auto_connect. */
+/* Connects to "alice" or "alice.p2p": look-up, then warp_auto_connect. Errors before it starts:
+ * WARP_STATE before the gate is open, and those of warp_node_lookup. The callback's: those of both;
+ * what stops it before there is an attempt comes with an empty report. */
 WARP_API int warp_gate_connect(warp_gate *gate, const char *name,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
 

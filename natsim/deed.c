@@ -62,7 +62,9 @@ static void read_declaration(const char *line, size_t len, char kind[4], char na
     name[0] = 0;
 }
 
-char *sim_deed_forget_text(const char *rules) {
+/* The nftables text that empties every set that the rules fill as they run, by the rules' own text.
+ * Allocated; NULL when out of memory. */
+static char *forget_text(const char *rules) {
   char *text = NULL;
   size_t size;
   FILE *out = open_memstream(&text, &size);
@@ -86,7 +88,7 @@ char *sim_deed_forget_text(const char *rules) {
 static int forget_mappings(const place_of_deed *p, ns_error *error) {
   const sim_built *built = &p->world->built;
   char *rules = sim_rules_text(&p->router->gate.nat, p->router->links[0].ip4, built->seed, false);
-  char *text = rules ? sim_deed_forget_text(rules) : NULL;
+  char *text = rules ? forget_text(rules) : NULL;
   int status = text ? ns_nft(p->host, text, error) : sim_fail(error, -ENOMEM, "out of memory");
   free(text);
   free(rules);

@@ -33,8 +33,4 @@ int sim_deed_begin(sim_doing *doing, const sim_event *event, sim_world *world, s
 /* Waits until what was begun is done. 0, or its negative errno with the line. */
 int sim_deed_finish(sim_doing *doing, ns_error *error);
 
-/* The nftables text that empties every set that the rules fill as they run, by the rules' own text.
- * Allocated; NULL when out of memory. */
-char *sim_deed_forget_text(const char *rules);
-
 #endif

@@ -52,7 +52,8 @@ static void write_upnp(FILE *out) {
         out);
 }
 
-char *sim_firewall_text(unsigned filters) {
+/* The nftables text of these filters. Allocated; NULL when out of memory. */
+static char *text_of(unsigned filters) {
   char *text = NULL;
   size_t len = 0;
   FILE *out = open_memstream(&text, &len);
@@ -79,7 +80,7 @@ int sim_firewall_load(const ns_host *router, unsigned filters, bool replace, ns_
   }
   if (!filters)
     return 0;
-  char *text = sim_firewall_text(filters);
+  char *text = text_of(filters);
   int status = text ? ns_nft(router, text, error) : sim_fail(error, -ENOMEM, "out of memory");
   free(text);
   return status;

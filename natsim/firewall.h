@@ -7,9 +7,6 @@
 /* Chains that miniupnpd fills, in a table of its own before ours. */
 #define SIM_UPNP_TABLE "upnp"
 
-/* The nftables text of these filters. Allocated; NULL when out of memory. */
-char *sim_firewall_text(unsigned filters);
-
 /* Loads it into the router; `replace` takes away what was loaded before. 0, or a negative errno
  * with the line. */
 int sim_firewall_load(const ns_host *router, unsigned filters, bool replace, ns_error *error);

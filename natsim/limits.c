@@ -7,10 +7,15 @@
 
 /* Measured (natsim bench labs; a matrix of eight jobs), and half as much again. */
 const sim_need sim_need_lab = {.namespaces = 8, .descriptors = 40, .mebibytes = 8};
+const sim_need sim_need_nat = {.namespaces = 8, .mebibytes = 8};
 const sim_need sim_need_job = {.namespaces = 12, .mebibytes = 96};
 
 /* Files that natsim has open beside its labs'; netns keeps its own above 1100. */
 enum { OTHER_DESCRIPTORS = 1200 };
+
+/* What each process has to be allowed: the prober keeps up to 512 sockets (SIM_BENCH_FDS), a server
+ * one for each peer and relay. With fewer a NAT looks as if it dropped what no socket sent. */
+enum { PROCESS_DESCRIPTORS = 640 };
 
 /* The number in a file of one number, UINT64_MAX if there is none ("max"). */
 static uint64_t read_number(const char *path) {
@@ -69,6 +74,10 @@ int sim_room_check(const sim_room *room, const sim_need *need, unsigned labs, co
       {need->descriptors, files, "open files", "raise the limit of open files (ulimit -Hn)"},
       {need->mebibytes, room->mebibytes, "MiB of memory", "free some"},
   };
+  if (room->descriptors < PROCESS_DESCRIPTORS)
+    return sim_fail(error, -1,
+                    "a program of the lab may need %d open files and there are %" PRIu64 ": %s",
+                    PROCESS_DESCRIPTORS, room->descriptors, kinds[1].cure);
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     uint64_t wanted = kinds[i].each * labs;
     if (wanted > kinds[i].have)

@@ -14,9 +14,10 @@ typedef struct sim_need {
   unsigned mebibytes;
 } sim_need;
 
-/* A lab without servers and peers: two routers with their rules and sets, the switch; and a job of
- * trials: the same with coturn, mosquitto, the name server, two peers and their sockets. */
-extern const sim_need sim_need_lab, sim_need_job;
+/* A lab without servers and peers: two routers with their rules and sets, the switch; the same with
+ * a prober in a process of its own; and a job of trials: the same with coturn, mosquitto, the name
+ * server, two peers and their sockets. */
+extern const sim_need sim_need_lab, sim_need_nat, sim_need_job;
 
 /* What there is; UINT64_MAX where the machine does not say. */
 typedef struct sim_room {
@@ -29,7 +30,7 @@ typedef struct sim_room {
 void sim_room_read(sim_room *room);
 
 /* 0, or -1 with a line that names the limit, how many labs there is room for, and `option`, which
- * asks for fewer. */
+ * asks for fewer; or the limit alone where it is too low for a single process. */
 int sim_room_check(const sim_room *room, const sim_need *need, unsigned labs, const char *option,
                    ns_error *error);
 

@@ -1,5 +1,6 @@
 #include "natsim/prober/verify.h"
 
+#include "natsim/limits.h"
 #include "natsim/prober/compare.h"
 #include "natsim/prober/examine.h"
 #include "natsim/seed.h"
@@ -243,9 +244,13 @@ static int make_list(run *r, ns_error *error) {
 int sim_verify(const sim_verify_options *options) {
   run r = {.options = options};
   ns_error error = {.text = ""};
+  sim_room room;
+  sim_room_read(&room);
   int status = make_list(&r, &error);
   if (status) {
     status = complain(SIM_EXIT_USAGE, error.text);
+  } else if (sim_room_check(&room, &sim_need_nat, jobs_wanted(&r), "--jobs", &error)) {
+    status = complain(SIM_EXIT_NO_LAB, error.text);
   } else {
     status = ns_sandbox_run(lab, &r, &error);
     if (status < 0)

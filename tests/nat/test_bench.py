@@ -76,6 +76,18 @@ def test_a_limit_of_namespaces_is_named(natsim):
     assert "user.max_net_namespaces" in one_line(done.stderr)
 
 
+def test_a_prober_without_room_measures_nothing(natsim):
+    """What no socket could send must not pass for what a NAT drops."""
+    limits = (100, 100)
+    done = natsim.run("verify", "full-cone",
+                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits))
+    assert done.returncode == 3 and done.out == ""
+    assert "open files" in one_line(done.err)
+    done = few_namespaces(natsim, 10, "verify", "--jobs", 4)
+    assert done.returncode == 3 and done.stdout == ""
+    assert "user.max_net_namespaces" in one_line(done.stderr) and "--jobs" in done.stderr
+
+
 def test_jobs_that_find_no_namespace_end_the_run_in_one_line(natsim):
     args = ["matrix", "--profiles", "open,full-cone", *natsim.fake_options, "--jobs"]
     done = few_namespaces(natsim, 30, *args, 4)

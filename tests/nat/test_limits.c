@@ -38,6 +38,9 @@ static void names_what_is_short(void **state) {
   room = plenty();
   room.descriptors = 1024; /* less than natsim itself takes */
   assert_non_null(strstr(said(room, 1), "open files and there are 0, enough for 0"));
+  room.descriptors = 639;
+  assert_string_equal(said(room, 1), "a program of the lab may need 640 open files and there are "
+                                     "639: raise the limit of open files (ulimit -Hn)");
   room = plenty();
   room.mebibytes = 1999;
   assert_non_null(strstr(said(room, 200), "2000 MiB of memory and there are 1999, enough for 199"));

@@ -56,6 +56,6 @@ int main(int argc, char **argv) {
   if (*name)
     fprintf(stderr, "natsim: unknown command '%s': see natsim --help\n", name);
   else
-    fputs("natsim: which command? profiles, run or matrix: see natsim --help\n", stderr);
+    fputs("natsim: which command? run, matrix, lab and so on: see natsim --help\n", stderr);
   return SIM_EXIT_USAGE;
 }

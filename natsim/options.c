@@ -183,6 +183,8 @@ static int read_neighbours(const option_row *row, const char *text, sim_options 
   bool rate = len > 2 && !strcmp(text + len - 2, "/s");
   out->neighbour_flows = 0;
   out->neighbour_rate = 0;
+  if (!rate && strchr(text, '/'))
+    return sim_fail(error, -1, "--%s takes FLOWS or RATE/s, not '%s'", row->name, text);
   snprintf(number, sizeof number, "%.*s", (int)(rate ? len - 2 : len), text);
   return rate ? read_decimal(row, number, &out->neighbour_rate, error)
               : read_whole(row, number, &out->neighbour_flows, error);

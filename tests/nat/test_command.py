@@ -38,6 +38,7 @@ def one_line(text):
         (["matrix", "--event", "5:reboot-c"], "--event 5:reboot-c: there is reboot-"),
         (["matrix", "--event", "5:stop-turn", "--without", "turn"], "leaves that server out"),
         (["matrix", "--neighbours", "0"], "--neighbours takes a whole number from 1"),
+        (["matrix", "--neighbours", "5/h"], "--neighbours takes FLOWS or RATE/s, not '5/h'"),
         (["matrix", "--neighbours", "x/s"], "--neighbours takes a number from 1"),
         (["run", "--a", "open", "--b", "open", "--warp"], "unknown option '--warp'"),
         (["run", "--a", "open", "--b", "open", "--loss", "x"], "--loss takes a number"),

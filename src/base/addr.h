@@ -36,7 +36,8 @@ uint64_t wg_addr_hash(const warp_addr *addr, uint64_t salt);
 
 /* Splits "host:port" or "[v6]:port", both also with "user:password@" before it. The host is stored
  * without brackets. WARP_INVALID with no change when malformed, without a port, or longer than the
- * rooms. */
+ * rooms: a host has 253 characters at most (RFC 1035), credentials as many as the TURN client
+ * takes. */
 enum { WG_HOST_LEN = 256, WG_CREDENTIAL_LEN = 128 };
 typedef struct wg_server_name {
   char user[WG_CREDENTIAL_LEN], password[WG_CREDENTIAL_LEN]; /* empty without credentials */

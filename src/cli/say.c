@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Longer lines are cut: an address has 1366 characters, all else is shorter. */
 enum { LINE_MAX_LEN = 4096 };
 
 static bool in_json;

@@ -22,7 +22,7 @@ enum {
   WG_ATTEMPTS_MAX = 32,      /* of one session: plugins x families x route types, with room */
   WG_STREAMS_MAX = 4,        /* accepted streams of one attempt: the peer dials one */
   WG_INBOUND_MAX = 128, /* accepted streams whose hello has not come yet; then the oldest goes */
-  WG_RELAYS_MAX = 8,
+  WG_RELAYS_MAX = 8,    /* addresses: four servers in both families */
   WG_CONNECT_TIMEOUT_MS = 60000,
   WG_HEAD_START_MS = 200,
   WG_GRACE_MS = 12000, /* a ready relay waits this long for attempts that may still go direct */

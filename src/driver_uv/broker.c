@@ -16,10 +16,10 @@
  */
 
 enum {
-  BACKOFF_MIN_MS = 200,
-  BACKOFF_MAX_MS = 5000,
-  ATTEMPT_MS = 5000, /* from the look-up of the name to the acknowledged subscription */
-  TICK_MS = 1000,    /* how often libmosquitto looks at its keepalive clock */
+  BACKOFF_MIN_MS = 200,  /* a broker that restarts is back within that */
+  BACKOFF_MAX_MS = 5000, /* who was away is reachable that soon after the network is back */
+  ATTEMPT_MS = 5000,     /* from the look-up of the name to the acknowledged subscription */
+  TICK_MS = 1000,        /* how often libmosquitto looks at its keepalive clock */
   /* A broker that vanished without a word is noticed after at most twice this. */
   KEEPALIVE_S = 15,
   SUBSCRIPTION_REFUSED = 0x80, /* MQTT 3.1.1 section 3.9.3 */

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_LEN = 4096 };
+enum { PATH_LEN = 4096 }; /* Linux's PATH_MAX */
 
 /* ---- where ----------------------------------------------------------------------------------- */
 

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 enum {
-  BACKLOG = 128,
-  ACCEPTS_PER_TURN = 16,
+  BACKLOG = 128,         /* a burst of peers; more are refused by the system, and try again */
+  ACCEPTS_PER_TURN = 16, /* before the other sockets get their turn */
   /* How long to leave waiting connections alone when there are no descriptors for them: they keep
    * the listener readable, and asking again at once would take all of the processor. */
   STARVED_US = 100 * 1000,

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-/* Calls of other threads that wait for the loop. */
+/* Calls of other threads that wait for the loop. Bounded, so that a thread that posts faster than
+ * the loop goes round is told so. */
 enum { POSTS_MAX = 1024 };
 
 typedef struct post {

@@ -55,7 +55,9 @@ typedef void (*wg_tcp_accept_cb)(void *arg, wg_tcp *tcp, const warp_addr *from);
 
 /* ---- interfaces ------------------------------------------------------------------------------ */
 
-enum { WG_IFNAME = 32, WG_INTERFACES_MAX = 32 };
+/* A name with its NUL: 16 bytes on Linux, longer elsewhere. Addresses of all interfaces together: a
+ * host full of containers has a hundred, and what lies beyond is not seen. */
+enum { WG_IFNAME = 32, WG_INTERFACES_MAX = 128 };
 typedef struct wg_interface {
   char name[WG_IFNAME];
   warp_addr addr; /* port 0 */
@@ -67,12 +69,13 @@ typedef struct wg_interface {
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+/* Addresses of one name: servers have one or two of each family. */
 enum { WG_RESOLVE_MAX = 8 };
 typedef void (*wg_resolve_cb)(void *arg, int status, const warp_addr *addrs, size_t count);
 
 /* ---- signal transport ------------------------------------------------------------------------ */
 
-/* Largest message through a broker. */
+/* Largest message through a broker: an envelope (WG_ENVELOPE_MAX) with room for later versions. */
 enum {
   WG_BROKER_MESSAGE_MAX = 8192,
   WG_TOPIC_LEN = 96,

@@ -2,6 +2,7 @@
 
 #include "base/addr.h"
 
+/* RFC 8489 section 6.2: RTO, Rc and Rm over UDP, and Ti over TCP. */
 enum { DEFAULT_RTO_MS = 500, DEFAULT_SENDS = 7, DEFAULT_RM = 16, DEFAULT_TIMEOUT_MS = 39500 };
 
 /* ---- timing ---------------------------------------------------------------------------------- */

@@ -6,8 +6,8 @@
 
 typedef struct wg_names wg_names;
 enum {
-  WG_NAME_SERVERS = 4,
-  WG_NAME_REQUESTS = 64,     /* under way at once */
+  WG_NAME_SERVERS = 4,       /* all are asked at once; more add nothing but packets */
+  WG_NAME_REQUESTS = 64,     /* under way at once; each holds sockets */
   WG_NAME_LIFETIME_S = 7200, /* asked for; renewed at half of what is granted */
 };
 #define WG_NAME_SUFFIX ".p2p"

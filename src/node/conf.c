@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  WG_CONF_LIST_MAX = 16
-}; /* servers of one kind; more than any limit of the parts that use them */
+/* Servers of one kind that are copied; more than any limit of the parts that use them. */
+enum { WG_CONF_LIST_MAX = 16 };
 
 warp_conf warp_conf_default(void) {
   return (warp_conf){

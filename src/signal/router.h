@@ -15,7 +15,7 @@ typedef struct wg_router wg_router;
 /* Limits. A sender's window covers reordering over two brokers; senders are forgotten least
  * recently used. */
 enum {
-  WG_ROUTER_BROKERS = 4,
+  WG_ROUTER_BROKERS = 4,          /* as many as a record names (WG_RECORD_HINTS) */
   WG_REPLAY_SENDERS = 1024,       /* 1024 windows are 64 KiB or so */
   WG_REPLAY_WINDOW = 64,          /* sequence numbers behind the newest that may still come */
   WG_RATE_SENDER_PER_S = 50,      /* messages of one sender a second, burst of the same size */

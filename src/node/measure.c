@@ -76,7 +76,7 @@ static int open_sockets(wg_measure *measure, const warp_addr *local, wg_probe_op
 }
 
 int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
-                     wg_measure_cb cb, void *arg, wg_measure **out) {
+                     uint32_t timeout_ms, wg_measure_cb cb, void *arg, wg_measure **out) {
   wg_measure *measure = calloc(1, sizeof *measure);
   if (measure == NULL)
     return WARP_NOMEM;
@@ -84,6 +84,7 @@ int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *serve
   measure->cb = cb;
   measure->arg = arg;
   wg_probe_options options = {.server_count = count < WG_PROBE_SERVERS ? count : WG_PROBE_SERVERS,
+                              .timeout_ms = timeout_ms,
                               .random = draw,
                               .random_arg = env};
   memcpy(options.servers, servers, options.server_count * sizeof options.servers[0]);

@@ -16,9 +16,10 @@ typedef struct wg_measure wg_measure;
  * WARP_TIMEOUT when no server answered. The measurement is freed when it returns. */
 typedef void (*wg_measure_cb)(void *arg, int status, const warp_nat_axes *axes);
 /* Starts measuring the UDP axes of the NAT before `local` (port 0) with up to four servers of its
- * family. */
+ * family; given up after `timeout_ms` when none has answered. WARP_NOMEM, and what the environment
+ * says of sockets. */
 int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
-                     wg_measure_cb cb, void *arg, wg_measure **out);
+                     uint32_t timeout_ms, wg_measure_cb cb, void *arg, wg_measure **out);
 void wg_measure_cancel(wg_measure *measure);
 
 /* ---- mappings -------------------------------------------------------------------------------- */

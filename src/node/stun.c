@@ -62,6 +62,9 @@ void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node)) {
   for (size_t i = 0; node->conf.turn_servers[i] != NULL && i < WG_RELAYS_MAX; i++) {
     if (wg_server_name_parse(node->conf.turn_servers[i], &node->relay_names[i]) == WARP_OK)
       (void)look_up(node, &node->relay_names[i], i, on_relay_resolved);
+    else /* its text is not said: there may be a password in it */
+      wg_logf(&node->env->log, WARP_LOG_WARN,
+              "relay number %zu is not written as user:password@host:port", i + 1);
   }
   lookup_ended(node);
 }
@@ -111,7 +114,8 @@ static bool start_family(warp_node *node, wg_family *family) {
       servers[count++] = node->stun_servers[i];
   }
   return family->present && count > 0 &&
-         wg_measure_start(node->env, &family->interface.addr, servers, count, on_measured, family,
+         wg_measure_start(node->env, &family->interface.addr, servers, count,
+                          node->conf.server_timeout_ms, on_measured, family,
                           &family->measure) == WARP_OK;
 }
 

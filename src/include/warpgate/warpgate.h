@@ -195,7 +195,9 @@ typedef struct warp_conf {
   const char *const *brokers;      /* "host:port" of MQTT brokers */
   const char *const *name_servers; /* "host:port" */
   uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */
-  uint32_t server_timeout_ms;         /* how long a dead server may delay the start; 2000 */
+  /* How long the start waits for servers at each step that asks them; 0: 2000. A STUN server that
+   * is dead costs 2 s more, for the mapping of the listen port. */
+  uint32_t server_timeout_ms;
   warp_contact_policy contact_policy; /* NULL: everybody may connect */
   void *contact_arg;
   void (*on_start_event)(void *arg, const warp_start_event *event); /* may be NULL */

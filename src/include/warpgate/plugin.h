@@ -120,6 +120,7 @@ enum { WARP_ATTEMPT_TIMERS = 4 };
 typedef void (*warp_attempt_cb)(warp_attempt *attempt);
 WARP_API void warp_attempt_timer(warp_attempt *attempt, unsigned slot, uint32_t delay_ms,
                                  warp_attempt_cb cb);
+/* Forgets the timer of a slot; nothing when none is set. */
 WARP_API void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot);
 
 /* What the report will say of this attempt if it ends now; replaces the line before. */

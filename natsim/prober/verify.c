@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 enum { JOBS_MAX = 64 };
+/* Smaller ranges are used up by the mappings of the prober itself, or a sequence goes round. */
+enum { PORTS_MIN = 128 };
 /* Measuring is mostly waiting for packets. */
 enum { JOBS_PER_CORE = 4 };
 
@@ -226,6 +228,10 @@ static int add(run *r, const char *text, ns_error *error) {
   sim_profile_changes changes = {.nat = r->options->nat};
   if (sim_profile_parse(text, &changes, &nat->declared, error))
     return -1;
+  unsigned ports = nat->declared.nat.port_high - nat->declared.nat.port_low + 1U;
+  if (nat->declared.translated && ports < PORTS_MIN)
+    return sim_fail(error, -1, "%s: measuring takes %d ports, and its range has %u", text,
+                    PORTS_MIN, ports);
   nat->built = nat->declared;
   return r->options->sabotage ? sim_sabotage(&nat->built, r->options->sabotage, error) : 0;
 }

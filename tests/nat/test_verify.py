@@ -151,6 +151,7 @@ def test_a_lifetime_is_also_watched(natsim):
         (["--jobs", "0"], "--jobs takes a number from 1 to 64"),
         (["--rtt"], "an option needs a value: '--rtt'"),
         (["--pcap"], "unknown option '--pcap'"),
+        (["range=40000-40015"], "measuring takes 128 ports, and its range has 16"),
         (["open", "--sabotage", "alloc"], "open has no axis 'alloc'"),
     ],
 )

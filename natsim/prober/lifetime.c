@@ -16,6 +16,10 @@ enum { BEFORE_MS = 500, AFTER_MS = 500 };
 enum { FENCE_EVERY_MS = 200 };
 
 enum { FIRST_PORT = 30000, LOOKS = 2, TRANSPORTS = 2 };
+/* The tables tell what is left of a lifetime, so on a machine so busy that they are read a second
+ * late they tell too little. A flow that outlives what they told shows it, and all is done again.
+ */
+enum { TRIES = 3 };
 
 static const int types[TRANSPORTS] = {SOCK_DGRAM, SOCK_STREAM};
 static const int protocols[TRANSPORTS] = {IPPROTO_UDP, IPPROTO_TCP};
@@ -50,11 +54,12 @@ static bool watched(const watch *w) {
 
 /* Packets have gone by in both directions, so that nothing counts as half open; the last one goes
  * out. */
-static void open_flows(sim_bench *bench, int t, watch *w) {
+static void open_flows(sim_bench *bench, int t, int attempt, watch *w) {
+  unsigned first_port = FIRST_PORT + (unsigned)(attempt * LOOKS);
   w->open = true;
   for (int look = 0; look < LOOKS; look++) {
     sim_local *local = &w->locals[look];
-    w->open = w->open && !sim_local_open(local, bench, types[t], 0, FIRST_PORT + (unsigned)look) &&
+    w->open = w->open && !sim_local_open(local, bench, types[t], 0, first_port + (unsigned)look) &&
               sim_reach(local, 0, SIM_PROBE_PORT_1, &w->flows[look]) &&
               sim_flow_answered(local, &w->flows[look]);
   }
@@ -126,22 +131,43 @@ static bool passes(const sim_findings *found, const char *transport) {
   return false;
 }
 
-int sim_measure_lifetimes(sim_bench *bench, const ns_host *const routers[], size_t router_count,
-                          sim_findings *out, ns_error *error) {
-  static watch watches[TRANSPORTS];
+static bool read_too_late(const watch watches[TRANSPORTS]) {
+  for (int t = 0; t < TRANSPORTS; t++)
+    if (watched(&watches[t]) && watches[t].alive[0] && watches[t].alive[1])
+      return true;
+  return false;
+}
+
+/* One try: 0 or a negative errno with the line. */
+static int try_lifetimes(sim_bench *bench, const ns_host *const routers[], size_t router_count,
+                         int attempt, const sim_findings *found, watch watches[TRANSPORTS],
+                         ns_error *error) {
   int status = 0;
-  memset(watches, 0, sizeof watches);
+  memset(watches, 0, TRANSPORTS * sizeof watches[0]);
   for (int t = 0; !status && t < TRANSPORTS; t++) {
-    if (!passes(out, names[t]))
+    if (!passes(found, names[t]))
       continue;
-    open_flows(bench, t, &watches[t]);
+    open_flows(bench, t, attempt, &watches[t]);
     for (size_t r = 0; !status && watches[t].open && r < router_count; r++)
       status =
           sim_kernel_lifetimes(routers[r], bench->family, protocols[t], &watches[t].kernel, error);
   }
+  if (!status)
+    look_at_all(bench, watches);
+  return status;
+}
+
+int sim_measure_lifetimes(sim_bench *bench, const ns_host *const routers[], size_t router_count,
+                          sim_findings *out, ns_error *error) {
+  static watch watches[TRANSPORTS];
+  int status = 0;
+  for (int attempt = 0; !status && attempt < TRIES; attempt++) {
+    status = try_lifetimes(bench, routers, router_count, attempt, out, watches, error);
+    if (!status && !read_too_late(watches))
+      break;
+  }
   if (status)
     return status;
-  look_at_all(bench, watches);
   for (int t = 0; t < TRANSPORTS; t++)
     if (passes(out, names[t]))
       tell(&watches[t], t, out);

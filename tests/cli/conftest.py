@@ -219,7 +219,7 @@ def start_server(fixtures_folder, tmp_path_factory):
                 env["LD_LIBRARY_PATH"] = ":".join(libraries)
             program = shutil.which(name, path=path)
             if program is None:
-                pytest.skip(f"no {name} here: ci/setup fetches it")
+                pytest.fail(f"no {name} here: run ci/setup, which fetches it")
             process = subprocess.Popen([program, *map(str, args)], stdout=subprocess.PIPE, env=env,
                                        stderr=subprocess.STDOUT, cwd=tmp_path_factory.mktemp(name))
             stack.enter_context(kill_at_exit_of_session(process))

@@ -156,8 +156,9 @@ static void pump(warp_attempt *attempt) {
                        deadline > now ? (uint32_t)((deadline - now + 999) / 1000) : 0, pump);
 }
 
-static void received(warp_attempt *attempt, const uint8_t *bytes, size_t len,
-                     const warp_addr *from) {
+static void received(warp_attempt *attempt, warp_udp_socket *socket, const uint8_t *bytes,
+                     size_t len, const warp_addr *from) {
+  (void)socket;
   relay_state *state = warp_attempt_state(attempt);
   warp_addr peer;
   const uint8_t *data = NULL;

@@ -52,8 +52,11 @@ static void probe(warp_attempt *attempt) {
                      state->probes < PROBES_FAST ? PROBE_FAST_MS : PROBE_SLOW_MS, probe);
 }
 
-static void heard(warp_attempt *attempt, warp_path *path, const warp_addr *from) {
+static void heard(warp_attempt *attempt, warp_path *path, warp_udp_socket *socket,
+                  const warp_addr *from, bool acknowledged) {
   (void)path;
+  (void)socket;
+  (void)acknowledged;
   const punch *state = warp_attempt_state(attempt);
   char text[WARP_ADDR_STRLEN];
   warp_attempt_note(attempt, "heard the peer from %s after %u probes, securing",

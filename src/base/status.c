@@ -69,6 +69,16 @@ const char *warp_start_phase_name(warp_start_phase phase) {
     return "load_machine_identity";
   case WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH:
     return "load_cryptography_and_auth";
+  case WARP_START_INITIALIZE_SYSTEM_CLOCK:
+    return "initialize_system_clock";
+  case WARP_START_INITIALIZE_PUNCH_COORDINATION:
+    return "initialize_punch_coordination";
+  case WARP_START_START_MAINTENANCE_TASKS:
+    return "start_maintenance_tasks";
+  case WARP_START_START_BACKGROUND_PORT_FORWARDING:
+    return "start_background_port_forwarding";
+  case WARP_START_FINALIZE_PORT_FORWARDING:
+    return "finalize_port_forwarding";
   case WARP_START_LOAD_P2P_STUN_CLIENTS:
     return "load_p2p_stun_clients";
   case WARP_START_SETUP_ROUTER_AND_SIGNAL:

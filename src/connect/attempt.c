@@ -445,7 +445,7 @@ int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
 
 static void on_socket(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
   warp_udp_socket *socket = arg;
-  socket->cb(socket->attempt, data, len, from);
+  socket->cb(socket->attempt, socket, data, len, from);
 }
 
 int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out) {

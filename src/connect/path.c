@@ -136,7 +136,7 @@ static void first_heard(warp_path *path, const uint8_t *payload, const warp_addr
   if (path->pipe != NULL && payload == NULL)
     wg_pipe_retransmit(path->pipe);
   if (path->on_heard != NULL && !path->closed && path->attempt->state == WG_ATTEMPT_RUNNING)
-    path->on_heard(path->attempt, path, from);
+    path->on_heard(path->attempt, path, NULL, from, false);
 }
 
 /* A packet with our tag. Each step may close the path, none frees it. */

@@ -96,6 +96,32 @@ typedef struct wg_broker_handlers {
   void (*on_message)(void *arg, const uint8_t *data, size_t len);
 } wg_broker_handlers;
 
+/* ---- port mapping ---------------------------------------------------------------------------- */
+
+typedef struct wg_portmap wg_portmap; /* a port that the local router is asked to keep open */
+typedef struct wg_portmap_grant {
+  warp_addr external;   /* what the router granted, which need not be what was asked for */
+  uint32_t lifetime_s;  /* 0: until it is removed */
+  const char *protocol; /* "UPnP IGD" or "NAT-PMP"; static storage */
+} wg_portmap_grant;
+/* The router granted the port (WARP_OK), or a renewal gave another external address (WARP_OK
+ * again), or there is none any more or never was, and why (grant NULL: WARP_NOT_FOUND without a
+ * router that speaks a protocol, WARP_REFUSED, WARP_TIMEOUT, WARP_IO). The driver goes on renewing
+ * and trying.
+ */
+enum {
+  WG_PORTMAP_MS =
+      5000, /* finding a UPnP router by multicast takes 2 s, its answers one more each */
+  WG_PORTMAP_CLOSE_MS = 2000,
+};
+typedef void (*wg_portmap_cb)(void *arg, int status, const wg_portmap_grant *grant);
+
+/* ---- plugins from outside -------------------------------------------------------------------- */
+
+/* One shared object of a folder. `entry` is NULL when it cannot be loaded or has no such symbol;
+ * `error` then says why. */
+typedef void (*wg_module_cb)(void *arg, const char *file, void *entry, const char *error);
+
 /* ---- the table ------------------------------------------------------------------------------- */
 
 typedef struct wg_env_ops {
@@ -152,6 +178,17 @@ typedef struct wg_env_ops {
   /* Atomic (write beside, fsync, rename) with mode 0600 in a folder of mode 0700, made when
    * missing. */
   int (*file_write)(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
+  /* Asks the router of `local` (an interface address and port) to let everybody in there. The
+   * first answer of the callback comes within WG_PORTMAP_MS. WARP_NOMEM, WARP_LIMIT. */
+  int (*portmap_open)(wg_env *env, const warp_addr *local, warp_transport transport,
+                      wg_portmap_cb cb, void *arg, wg_portmap **out);
+  /* Has the router close it; the loop lives at most WG_PORTMAP_CLOSE_MS longer for that. */
+  void (*portmap_close)(wg_portmap *portmap);
+  /* Loads every "*.so" of a folder, in the order of their names, and tells of each before it
+   * returns. They stay loaded. WARP_NOT_FOUND (no such folder), WARP_PERMISSION (others may write
+   * to it), WARP_UNSUPPORTED, WARP_IO. */
+  int (*modules_load)(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb, void *arg);
+
   /* Hardware identifiers of this machine, stable over boots, unhashed. WARP_NOT_FOUND. */
   int (*machine_id)(wg_env *env, void *out, size_t cap, size_t *len);
 } wg_env_ops;

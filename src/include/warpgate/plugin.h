@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /* Changes whenever a plugin built against an older header would misbehave. */
-enum { WARP_PLUGIN_VERSION = 1 };
+enum { WARP_PLUGIN_VERSION = 2 };
 
 /* ---- what is known of a NAT ------------------------------------------------------------------ */
 
@@ -46,14 +46,27 @@ typedef enum warp_nat_translation {
   WARP_TRANSLATION_NAT = 2,
 } warp_nat_translation;
 
+/* Something that a NAT does or does not do. */
+typedef enum warp_nat_ability {
+  WARP_ABILITY_UNKNOWN = 0,
+  WARP_ABILITY_NO = 1,
+  WARP_ABILITY_YES = 2,
+} warp_nat_ability;
+
 /* Measured behaviour, apart for each transport. */
 typedef struct warp_nat_axes {
-  uint8_t translation; /* warp_nat_translation */
-  uint8_t mapping;     /* warp_nat_dependence */
-  uint8_t filtering;   /* warp_nat_dependence */
-  uint8_t allocation;  /* warp_nat_allocation */
-  int16_t step;        /* of a sequential allocation */
-  uint8_t confidence;  /* 0 (nothing measured) to 100 */
+  uint8_t translation;          /* warp_nat_translation */
+  uint8_t mapping;              /* warp_nat_dependence */
+  uint8_t filtering;            /* warp_nat_dependence */
+  uint8_t allocation;           /* warp_nat_allocation */
+  int16_t step;                 /* of a sequential allocation */
+  uint8_t confidence;           /* 0 (nothing measured) to 100 */
+  uint8_t hairpin;              /* warp_nat_ability: RFC 4787 section 6 */
+  uint8_t reuse;                /* warp_nat_ability: an answer to a session that began outside keeps
+                                   the mapping it came in by */
+  uint16_t port_low, port_high; /* external ports that were seen lie in here; 0, 0: not known */
+  uint16_t lifetime_s;          /* of an idle mapping; 0: not known */
+  uint16_t age_s; /* of the measurement when the record was issued; 65535: that or more */
 } warp_nat_axes;
 
 /* One interface and family of a node, as its signed record says it. */
@@ -64,6 +77,8 @@ typedef struct warp_endpoint {
   warp_addr external_udp; /* server-reflexive (RFC 8445) address of the shared UDP socket; family 0:
                              unknown */
   warp_addr external_tcp; /* the same of the TCP listen port */
+  uint8_t port_mapped; /* bits of warp_transport: the router was asked to let everybody in at that
+                          external address (UPnP IGD, NAT-PMP), and has granted it */
   warp_nat_axes udp, tcp;
 } warp_endpoint;
 
@@ -80,14 +95,25 @@ typedef struct warp_combo {
   const warp_endpoint *self, *peer;
 } warp_combo;
 
+/* A number that a person may set as "PLUGIN.NAME=VALUE" (warp_conf.settings). */
+typedef struct warp_setting {
+  const char *name; /* at most 23 characters a-z, 0-9 and _ */
+  uint64_t fallback, least, most;
+  const char *help; /* one line, with the unit */
+} warp_setting;
+
 typedef struct warp_plugin {
-  uint32_t interface_version; /* WARP_PLUGIN_VERSION */
-  const char *name;           /* at most 23 characters a-z, 0-9 and _ */
-  warp_phase phase;           /* WARP_PHASE_NONE: only when pinned by name */
-  unsigned transports;        /* bits of warp_transport */
-  unsigned route_types;       /* bits of WARP_NIC_BIND, WARP_EXT_BIND */
-  uint32_t timeout_ms;        /* ceiling of one attempt */
-  size_t state_size;          /* bytes of zeroed state that each attempt gets */
+  uint32_t interface_version;   /* WARP_PLUGIN_VERSION */
+  const char *name;             /* at most 23 characters a-z, 0-9 and _ */
+  warp_phase phase;             /* WARP_PHASE_NONE: only when pinned by name */
+  unsigned transports;          /* bits of warp_transport */
+  unsigned route_types;         /* bits of WARP_NIC_BIND, WARP_EXT_BIND */
+  uint32_t timeout_ms;          /* ceiling of one attempt */
+  size_t state_size;            /* bytes of zeroed state that each attempt gets */
+  const warp_setting *settings; /* ends with a name of NULL; NULL: none */
+  /* Once for each node, when it sets its plugins up. An error leaves the plugin out of this node
+   * and is named in the start event. May be NULL. */
+  int (*setup)(void);
   /* On the initiator, before anything is started: can it work, by what is measured? WARP_OK, or
    * WARP_RULED_OUT with one line in `why`. NULL: always worth a try. */
   int (*check)(const warp_combo *combo, char *why, size_t room);
@@ -113,8 +139,29 @@ WARP_API uint32_t warp_attempt_random(warp_attempt *attempt, uint32_t bound);
 /* Bytes from the system's randomness, for transaction ids. WARP_IO. */
 WARP_API int warp_attempt_entropy(warp_attempt *attempt, void *out, size_t len);
 
+/* The time of day that the peer can know too: microseconds since 1970 UTC by the NTP servers, or by
+ * this machine's clock when none was asked. `*uncertainty_us` (may be NULL) is how far it may be
+ * off either way; UINT32_MAX: nobody knows. */
+WARP_API int64_t warp_attempt_utc_us(const warp_attempt *attempt, uint32_t *uncertainty_us);
+/* The value of the plugin's setting `name`, or its fallback. */
+WARP_API uint64_t warp_attempt_setting(const warp_attempt *attempt, const char *name);
+
+/* What an attempt may put on the way to the gateway of its interface is shared with all others
+ * there, because home routers put up with only so much before they stop or take us for a scan. */
+typedef enum warp_budget {
+  WARP_BUDGET_PROBES = 1, /* packets to ports that are guessed; by the second */
+  WARP_BUDGET_FLOWS = 2,  /* sockets and ports that open a mapping of their own; alive at once */
+  WARP_BUDGET_SYNS = 3,   /* TCP connections that are not open yet; alive at once */
+} warp_budget;
+/* Takes up to `want` of a budget and returns how many were granted. When fewer are, `*retry_ms`
+ * (may be NULL) is when to ask again. Flows and SYNs go back when their socket, port or dial is
+ * closed; what was granted and not used goes back by warp_attempt_give. */
+WARP_API unsigned warp_attempt_take(warp_attempt *attempt, warp_budget budget, unsigned want,
+                                    uint32_t *retry_ms);
+WARP_API void warp_attempt_give(warp_attempt *attempt, warp_budget budget, unsigned count);
+
 /* One-shot timers in numbered slots; setting a slot again replaces its timer. Slots above the last
- * and attempts that have ended are ignored. No plugin of ours needs more than two. */
+ * and attempts that have ended are ignored. No plugin of ours needs more than three. */
 enum { WARP_ATTEMPT_TIMERS = 4 };
 /* The timer ran out; called from the loop. */
 typedef void (*warp_attempt_cb)(warp_attempt *attempt);
@@ -148,12 +195,61 @@ WARP_API int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to);
  */
 WARP_API void warp_attempt_expect(warp_attempt *attempt);
 
+/*
+ * A local TCP port for simultaneous open (RFC 5382 REQ-2, RFC 9293 section 3.5): connections leave
+ * from it and arrive at it. Every connection that comes to be, dialled or accepted, is secured as a
+ * candidate of the attempt; the initiator is the TLS client on all of them, whoever dialled, and
+ * its nomination decides between several. So several may be up at once, and one that fails does not
+ * end the attempt: that is the plugin's to do.
+ */
+typedef struct warp_tcp_port warp_tcp_port;
+/* A connection that was dialled is open (WARP_OK: it is being secured) or ended (WARP_CONN_REFUSED,
+ * WARP_TIMEOUT, WARP_UNREACHABLE, ...; the same address may be dialled again at once). */
+typedef void (*warp_tcp_dialled)(warp_attempt *attempt, warp_tcp_port *port, const warp_addr *to,
+                                 int status);
+/* The STUN server's answer: WARP_OK with the port's external address, or why not (NULL). */
+typedef void (*warp_tcp_measured)(warp_attempt *attempt, warp_tcp_port *port, int status,
+                                  const warp_addr *external);
+/* Ports of one attempt, dials of one port: what random probing needs, and some room. */
+enum { WARP_TCP_PORTS = 1024, WARP_TCP_DIALS = 4096 };
+/* The node's own listen port, whose external address is in its record: what arrives there comes by
+ * the node's listener and finds the attempt by its hello or its tag. One for an attempt.
+ * WARP_STATE, WARP_NOMEM, WARP_UNSUPPORTED when the node listens on no port. */
+WARP_API int warp_attempt_listen_port(warp_attempt *attempt, warp_tcp_port **out);
+/* A port of the system's choice on the attempt's interface, kept for the attempt by a socket that
+ * is bound; with `listen` also connections that arrive there are taken. WARP_STATE, WARP_NOMEM,
+ * WARP_LIMIT, WARP_IO. */
+WARP_API int warp_attempt_tcp_port(warp_attempt *attempt, bool listen, warp_tcp_port **out);
+WARP_API uint16_t warp_tcp_port_number(const warp_tcp_port *port);
+/* Asks a STUN server over a connection from this port, which stays open as long as the port does,
+ * because that keeps the mapping. WARP_STATE (asked before), WARP_NOMEM, WARP_IO, WARP_UNREACHABLE.
+ */
+WARP_API int warp_tcp_port_measure(warp_tcp_port *port, const warp_addr *server,
+                                   warp_tcp_measured cb);
+/* Sends a SYN to an address of the peer. `cb` may be NULL. WARP_UNTRUSTED as warp_attempt_dial;
+ * WARP_ADDR_NOT_AVAILABLE: this connection exists already, accepted or waiting for its last packets
+ * to die; WARP_LIMIT, WARP_STATE (dialled and not ended yet), WARP_NOMEM, WARP_UNREACHABLE,
+ * WARP_IO.
+ */
+WARP_API int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb);
+/* Gives up a dial that is not open; nothing when there is none. `cb` does not run. A connection
+ * that is half open at the peer dies of it. */
+WARP_API void warp_tcp_port_abort(warp_tcp_port *port, const warp_addr *to);
+/* Closes the port, its listener and what is not open yet; connections that are open live on. */
+WARP_API void warp_tcp_port_close(warp_tcp_port *port);
+
 /* ---- datagram paths -------------------------------------------------------------------------- */
+
+typedef struct warp_udp_socket warp_udp_socket; /* see below */
 
 /*
  * A path carries datagrams between the two nodes of an attempt. It has candidate remote addresses,
- * sends tagged probes to them, and selects the address from which the first packet with the right
- * tag came. Tags are derived from a secret of the session; packets without one never reach the
+ * sends tagged and numbered probes to them, answers each probe that it hears from the socket on
+ * which it came, and selects what it sends to: at first the address from which the first packet
+ * with the right tag came (a peer-reflexive candidate), then, as soon as the peer acknowledges a
+ * probe, the socket and address which that probe was sent with, wherever the acknowledgement came
+ * from, because a NAT that does not reuse sessions answers from other ports than the ones it is
+ * sent to. Tags are derived from a secret of the session; packets without one never reach the
  * attempt.
  */
 typedef struct warp_path warp_path;
@@ -166,8 +262,10 @@ typedef struct warp_path_socket {
   warp_addr remote; /* what the report names as the other end, for a relay its server */
 } warp_path_socket;
 
-/* A valid packet came from `from` for the first time. */
-typedef void (*warp_path_heard)(warp_attempt *attempt, warp_path *path, const warp_addr *from);
+/* A valid packet came from `from` for the first time. `socket` is the one it came on: NULL for the
+ * shared one. `acknowledged`: it answers a probe of ours, so that both directions work. */
+typedef void (*warp_path_heard)(warp_attempt *attempt, warp_path *path, warp_udp_socket *socket,
+                                const warp_addr *from, bool acknowledged);
 
 /* Addresses of one path: a record names twelve at most; the rest are for those that packets come
  * from. */
@@ -180,6 +278,14 @@ WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *so
 /* Adds a candidate. WARP_UNTRUSTED as for warp_attempt_dial (a LAN that the peer claims to share
  * may be probed, though), WARP_LIMIT, WARP_STATE. Adding one twice is WARP_OK. */
 WARP_API int warp_path_add(warp_path *path, const warp_addr *to);
+/* Tagged datagrams that come on a socket of the plugin's own belong to the path from now on, other
+ * ones still go to the socket's callback. WARP_LIMIT, WARP_STATE (of another attempt). */
+WARP_API int warp_path_attach(warp_path *path, warp_udp_socket *socket);
+/* Sends one probe to an address that need not be a candidate, and does not become one, from an
+ * attached socket or, with NULL, from the shared one. WARP_UNTRUSTED as warp_path_add; WARP_STATE;
+ * what the system says of the datagram (WARP_AGAIN, WARP_UNREACHABLE, WARP_IO). Takes nothing from
+ * a budget: ask that first. */
+WARP_API int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to);
 /* The candidates lie on a relay: the report calls the path one. */
 WARP_API void warp_path_set_relayed(warp_path *path);
 /* Sends one probe to the selected address, or to every candidate while none is selected. */
@@ -195,18 +301,50 @@ WARP_API void warp_path_input(warp_path *path, const uint8_t *data, size_t len,
 
 /* ---- sockets of the plugin's own ------------------------------------------------------------- */
 
-typedef struct warp_udp_socket warp_udp_socket;
-/* A datagram came; called from the loop. */
-typedef void (*warp_udp_received)(warp_attempt *attempt, const uint8_t *data, size_t len,
-                                  const warp_addr *from);
+/* Sockets of one attempt: random probing opens 256. */
+enum { WARP_UDP_SOCKETS = 1024 };
+/* A datagram came that is not of a path; called from the loop. */
+typedef void (*warp_udp_received)(warp_attempt *attempt, warp_udp_socket *socket,
+                                  const uint8_t *data, size_t len, const warp_addr *from);
 /* Opens a UDP socket on the attempt's interface with a port of the system's choice; owned by the
- * attempt. WARP_STATE, WARP_NOMEM, WARP_LIMIT, WARP_ADDR_NOT_AVAILABLE, WARP_IO. */
+ * attempt. `cb` may be NULL. WARP_STATE, WARP_NOMEM, WARP_LIMIT, WARP_ADDR_NOT_AVAILABLE, WARP_IO.
+ */
 WARP_API int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out);
+/* Where it is bound. */
+WARP_API void warp_udp_socket_local(const warp_udp_socket *socket, warp_addr *out);
 /* Sends one datagram; it may be lost. `to` is not checked as warp_path_add does: send to servers of
  * the configuration only, to the peer through a path. WARP_AGAIN when the system's buffer is full,
  * WARP_TOO_BIG, WARP_UNREACHABLE, WARP_IO. */
 WARP_API int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
                                   size_t len);
+/* Closes it before the attempt ends; nothing when the path stands on it. */
+WARP_API void warp_udp_socket_close(warp_udp_socket *socket);
+
+/* ---- servers --------------------------------------------------------------------------------- */
+
+/* The STUN server number `index` of the attempt's family, its name already looked up; what answered
+ * when the node measured its NAT comes first. WARP_NOT_FOUND past the last one. */
+WARP_API int warp_attempt_stun_server(warp_attempt *attempt, unsigned index, warp_addr *out);
+
+/* A TCP connection to a server of the configuration, with TLS when that is asked for; owned by the
+ * attempt and kept with it (warp_attempt_keep). */
+typedef struct warp_server_stream warp_server_stream;
+typedef struct warp_server_handlers {
+  /* Connected and, with TLS, secured (WARP_OK), or why not. */
+  void (*on_open)(warp_attempt *attempt, warp_server_stream *stream, int status);
+  void (*on_data)(warp_attempt *attempt, warp_server_stream *stream, const uint8_t *data,
+                  size_t len);
+  void (*on_end)(warp_attempt *attempt, warp_server_stream *stream, int status); /* once */
+} warp_server_handlers;
+/* `tls_name` NULL: no TLS. Otherwise the server's certificate must be for that name, or IP address,
+ * by the system's or the configuration's authorities. WARP_STATE, WARP_NOMEM, WARP_UNREACHABLE,
+ * WARP_IO, WARP_TLS. `to` is not checked: servers of the configuration only. */
+WARP_API int warp_attempt_server_stream(warp_attempt *attempt, const warp_addr *to,
+                                        const char *tls_name, const warp_server_handlers *handlers,
+                                        warp_server_stream **out);
+/* All or nothing. WARP_AGAIN when the queue is full, WARP_CLOSED, WARP_STATE (not open yet). */
+WARP_API int warp_server_stream_send(warp_server_stream *stream, const void *data, size_t len);
+WARP_API void warp_server_stream_close(warp_server_stream *stream);
 
 /* ---- relays ---------------------------------------------------------------------------------- */
 
@@ -215,6 +353,8 @@ WARP_API int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, 
 typedef struct warp_relay {
   warp_addr addr;
   const char *user, *password;
+  unsigned transports;  /* bits of warp_transport over which it may be asked */
+  const char *tls_name; /* over TCP with TLS, to a server of this name; NULL: without */
 } warp_relay;
 /* The relay number `index` of the attempt's family. WARP_NOT_FOUND past the last one. */
 WARP_API int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out);
@@ -222,6 +362,32 @@ WARP_API int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_rela
  * is closed, and `stop` is called then. Call it before warp_path_secure when the path needs the
  * plugin (a relay). */
 WARP_API void warp_attempt_keep(warp_attempt *attempt);
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+/* Copies the node's present signed record; `*len` is the room on entry and the length on return.
+ * WARP_TOO_BIG. */
+WARP_API int warp_attempt_own_record(const warp_attempt *attempt, uint8_t *buf, size_t *len);
+/* The sequence number of the peer's record as this session knows it. */
+WARP_API uint64_t warp_attempt_peer_sequence(const warp_attempt *attempt);
+/* Takes a newer signed record of the peer for this session: what its addresses had ruled out may
+ * start now. It ends the attempt well, without a pipe. WARP_REPLAY when it is no newer,
+ * WARP_UNTRUSTED when it is another node's, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE,
+ * WARP_EXPIRED. */
+WARP_API int warp_attempt_refresh(warp_attempt *attempt, const uint8_t *record, size_t len);
+
+/* ---- phases ---------------------------------------------------------------------------------- */
+
+/* For the plugin that runs a phase: starts the next attempt of the phase that waits. False when
+ * none is left. An attempt that starts may end at once; the one that calls lives on. */
+WARP_API bool warp_attempt_start_next(warp_attempt *attempt);
+
+/* ---- plugins from outside -------------------------------------------------------------------- */
+
+/* A shared object of the plugin directory exports this: the descriptor must live as long as the
+ * program. It is asked for once, when the node loads its plugins. */
+#define WARP_PLUGIN_ENTRY "warp_plugin_entry"
+typedef const warp_plugin *(*warp_plugin_entry_fn)(void);
 
 #ifdef __cplusplus
 }

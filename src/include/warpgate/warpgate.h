@@ -148,12 +148,17 @@ typedef enum warp_start_phase {
   WARP_START_LOAD_NETWORK_INTERFACES = 1,
   WARP_START_LOAD_MACHINE_IDENTITY,
   WARP_START_LOAD_CRYPTOGRAPHY_AND_AUTH,
+  WARP_START_INITIALIZE_SYSTEM_CLOCK,
   WARP_START_LOAD_P2P_STUN_CLIENTS,
   WARP_START_SETUP_ROUTER_AND_SIGNAL,
+  WARP_START_INITIALIZE_PUNCH_COORDINATION,
+  WARP_START_START_MAINTENANCE_TASKS,
   WARP_START_LISTEN_ON_IFS,
   WARP_START_BUILD_NODE_ADDRESS,
+  WARP_START_START_BACKGROUND_PORT_FORWARDING,
   WARP_START_SETUP_NICKNAME_SERVICE,
   WARP_START_SETUP_TRAVERSAL_PLUGINS,
+  WARP_START_FINALIZE_PORT_FORWARDING,
 } warp_start_phase;
 /* The phase's name as in the manual, for example "build_node_address". Static storage. */
 WARP_API const char *warp_start_phase_name(warp_start_phase phase);
@@ -187,6 +192,9 @@ typedef struct warp_conf {
                              taken */
   bool reuse_addr;        /* reuse ports between restarts */
   bool enable_stun_clients;        /* measure the NAT with the STUN servers */
+  bool enable_upnp;                /* ask the router to open the listen port (UPnP IGD, NAT-PMP) */
+  bool init_clock_skew;            /* ask the NTP servers what the time is */
+  bool enable_punching;            /* false: the punch and spray phases are left out */
   bool enable_nickname;            /* register the node's derived name at start */
   bool loopback_only;              /* bind and talk to loopback only */
   unsigned sig_pipe_no;            /* MQTT connections, 4 at most; 0: no signalling */
@@ -194,6 +202,9 @@ typedef struct warp_conf {
   const char *const *turn_servers; /* "user:password@host:port" */
   const char *const *brokers;      /* "host:port" of MQTT brokers */
   const char *const *name_servers; /* "host:port" */
+  const char *const *ntp_servers;  /* "host:port" or "host"; three outvote a wrong one */
+  const char *const *settings;     /* of plugins, as "random_probe.rate=100" */
+  const char *plugin_dir;          /* folder of plugins from outside (*.so); NULL: none */
   uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */
   /* How long the start waits for servers at each step that asks them; 0: 2000. A STUN server that
    * is dead costs 2 s more, for the mapping of the listen port. */
@@ -240,10 +251,16 @@ typedef struct warp_report_row {
   char detail[WARP_DETAIL_LEN]; /* one line: with which ports, what came back, why it ended */
 } warp_report_row;
 
-/* The attempts of one connect as one side saw them. Owned by the library. */
+/* The attempts of one connect. Owned by the library. */
+enum { WARP_NAT_LEN = 96 };
 typedef struct warp_report {
   size_t count;
-  const warp_report_row *rows;
+  const warp_report_row *rows; /* as this side saw them */
+  size_t peer_count;
+  const warp_report_row *peer_rows; /* as the peer saw them; none until its report has come */
+  char nat_self[WARP_NAT_LEN],
+      nat_peer[WARP_NAT_LEN]; /* what each NAT was seen to be, for a person;
+                                 "" when nothing is known */
 } warp_report;
 
 /* ---- pipes ----------------------------------------------------------------------------------- */
@@ -360,7 +377,13 @@ typedef struct warp_connect_options {
   bool strict;            /* one phase after the other, each within its share of the timeout */
   uint32_t head_start_ms; /* of a phase before the next; 0: 200 */
   uint32_t grace_ms;      /* how long a ready relay waits for direct attempts; 0: 12000 */
+  unsigned turn_limit;    /* relays tried at once; 0: 3 */
+  /* Wants the peer's side of the story too: called once after warp_on_connect, with its `arg`, when
+   * the peer's report has come or WARP_EXPLAIN_MS have passed. May be NULL. Not called when the
+   * node closes first. */
+  void (*on_explained)(void *arg, const warp_report *report);
 } warp_connect_options;
+enum { WARP_EXPLAIN_MS = 2000 };
 
 /* The connect ended: WARP_OK with a secure pipe (owned by the caller), or an error and NULL. The
  * report says what was tried, also on success. */

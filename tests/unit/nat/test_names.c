@@ -41,6 +41,11 @@ static void test_every_combination_and_back(void **state) {
   }
 }
 
+/* clang-format off */
+#define AXES(how, map, filter, alloc, by) {.translation = WARP_TRANSLATION_##how, \
+    .mapping = map, .filtering = filter, .allocation = alloc, .step = by}
+/* clang-format on */
+
 static void test_texts(void **state) {
   (void)state;
   static const struct {
@@ -48,20 +53,16 @@ static void test_texts(void **state) {
     const char *text, *cone;
   } rows[] = {
       {{0}, "?/?", "unknown"},
-      {{WARP_TRANSLATION_NAT, 1, 3, WARP_ALLOC_RANDOM, 0, 0}, "ei/apd, random", "port-restricted"},
-      {{WARP_TRANSLATION_NAT, 1, 1, WARP_ALLOC_PRESERVING, 0, 0}, "ei/ei, preserving", "full-cone"},
-      {{WARP_TRANSLATION_NAT, 1, 2, WARP_ALLOC_UNKNOWN, 0, 0}, "ei/ad", "restricted"},
-      {{WARP_TRANSLATION_NAT, 1, 0, WARP_ALLOC_RANDOM, 0, 0}, "ei/?, random", "unknown"},
-      {{WARP_TRANSLATION_NAT, 3, 3, WARP_ALLOC_SEQUENTIAL, 1, 0},
-       "apd/apd, sequential:1",
-       "symmetric"},
-      {{WARP_TRANSLATION_NAT, 2, 0, WARP_ALLOC_SEQUENTIAL, -2, 0},
-       "ad/?, sequential:-2",
-       "symmetric"},
-      {{WARP_TRANSLATION_NONE, 1, 1, WARP_ALLOC_PRESERVING, 0, 0}, "none/ei", "open"},
-      {{WARP_TRANSLATION_NONE, 1, 3, WARP_ALLOC_PRESERVING, 0, 0}, "none/apd", "firewall"},
-      {{WARP_TRANSLATION_NONE, 1, 0, WARP_ALLOC_PRESERVING, 0, 0}, "none/?", "unknown"},
-      {{WARP_TRANSLATION_NAT, 9, 9, 9, 0, 0}, "?/?, ?", "unknown"}, /* never out of range */
+      {AXES(NAT, 1, 3, WARP_ALLOC_RANDOM, 0), "ei/apd, random", "port-restricted"},
+      {AXES(NAT, 1, 1, WARP_ALLOC_PRESERVING, 0), "ei/ei, preserving", "full-cone"},
+      {AXES(NAT, 1, 2, WARP_ALLOC_UNKNOWN, 0), "ei/ad", "restricted"},
+      {AXES(NAT, 1, 0, WARP_ALLOC_RANDOM, 0), "ei/?, random", "unknown"},
+      {AXES(NAT, 3, 3, WARP_ALLOC_SEQUENTIAL, 1), "apd/apd, sequential:1", "symmetric"},
+      {AXES(NAT, 2, 0, WARP_ALLOC_SEQUENTIAL, -2), "ad/?, sequential:-2", "symmetric"},
+      {AXES(NONE, 1, 1, WARP_ALLOC_PRESERVING, 0), "none/ei", "open"},
+      {AXES(NONE, 1, 3, WARP_ALLOC_PRESERVING, 0), "none/apd", "firewall"},
+      {AXES(NONE, 1, 0, WARP_ALLOC_PRESERVING, 0), "none/?", "unknown"},
+      {AXES(NAT, 9, 9, 9, 0), "?/?, ?", "unknown"}, /* never out of range */
   };
   char text[WG_AXES_STRLEN];
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -250,6 +250,13 @@ static void test_profiles(void **state) {
   assert_int_equal(nat.allocation, WARP_ALLOC_RANDOM);
   assert_int_equal(sim_nat_profile("open", &nat), WARP_OK);
   assert_int_equal(nat.mapping, WARP_NAT_UNKNOWN);
+  assert_false(nat.resets);
+  assert_int_equal(sim_nat_profile("ad-ei+sequential+reset", &nat), WARP_OK);
+  assert_int_equal(nat.filtering, WARP_NAT_ENDPOINT_INDEPENDENT);
+  assert_int_equal(nat.allocation, WARP_ALLOC_SEQUENTIAL);
+  assert_true(nat.resets);
+  assert_int_equal(sim_nat_profile("ad-ei+", &nat), WARP_NOT_FOUND);
+  assert_int_equal(sim_nat_profile("ad-ei+resets", &nat), WARP_NOT_FOUND);
   assert_int_equal(sim_nat_profile("ei", &nat), WARP_NOT_FOUND);
   assert_int_equal(sim_nat_profile("ei-", &nat), WARP_NOT_FOUND);
   assert_int_equal(sim_nat_profile("", &nat), WARP_NOT_FOUND);

@@ -102,6 +102,7 @@ sim_nat_box *sim_nat_new(const sim_world *world, const char *name, const warp_ad
                          const sim_nat *nat);
 void sim_nat_free(sim_nat_box *box);
 const warp_addr *sim_nat_external(const sim_nat_box *box);
+bool sim_nat_resets(const sim_nat_box *box);
 void sim_nat_flush(sim_nat_box *box);
 size_t sim_nat_count(sim_nat_box *box, uint64_t now_us);
 /* Translates what leaves; false when no port is left. */

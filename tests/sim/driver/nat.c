@@ -64,6 +64,10 @@ const warp_addr *sim_nat_external(const sim_nat_box *box) {
   return &box->external;
 }
 
+bool sim_nat_resets(const sim_nat_box *box) {
+  return box->nat.resets;
+}
+
 size_t sim_nat_count(sim_nat_box *box, uint64_t now_us) {
   size_t count = 0;
   for (size_t i = 0; i < BUCKETS; i++) {
@@ -240,10 +244,14 @@ bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src
 
 /* ---- profiles -------------------------------------------------------------------------------- */
 
+static bool is_word(const char *word, const char *text, size_t len) {
+  return len == strlen(word) && memcmp(text, word, len) == 0;
+}
+
 static bool parse_dependence(const char *text, size_t len, warp_nat_dependence *out) {
   static const char *const names[] = {"ei", "ad", "apd"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-    if (len == strlen(names[i]) && memcmp(text, names[i], len) == 0) {
+    if (is_word(names[i], text, len)) {
       *out = (warp_nat_dependence)(WARP_NAT_ENDPOINT_INDEPENDENT + i);
       return true;
     }
@@ -251,7 +259,8 @@ static bool parse_dependence(const char *text, size_t len, warp_nat_dependence *
   return false;
 }
 
-int sim_nat_profile(const char *name, sim_nat *out) {
+/* What a name says before the first "+". */
+static int parse_name(const char *name, size_t len, sim_nat *out) {
   static const struct {
     const char *name;
     warp_nat_dependence mapping, filtering;
@@ -267,20 +276,47 @@ int sim_nat_profile(const char *name, sim_nat *out) {
       {"symmetric", WARP_NAT_ADDRESS_AND_PORT_DEPENDENT, WARP_NAT_ADDRESS_AND_PORT_DEPENDENT,
        WARP_ALLOC_RANDOM},
   };
-  *out = (sim_nat){.step = 1, .udp_timeout_ms = 120000, .tcp_timeout_ms = 7200000};
   for (size_t i = 0; i < sizeof profiles / sizeof profiles[0]; i++) {
-    if (strcmp(profiles[i].name, name) == 0) {
+    if (is_word(profiles[i].name, name, len)) {
       out->mapping = profiles[i].mapping;
       out->filtering = profiles[i].filtering;
       out->allocation = profiles[i].allocation;
       return WARP_OK;
     }
   }
-  const char *dash = strchr(name, '-');
+  const char *dash = memchr(name, '-', len);
   out->allocation = WARP_ALLOC_RANDOM;
   if (dash != NULL && parse_dependence(name, (size_t)(dash - name), &out->mapping) &&
-      parse_dependence(dash + 1, strlen(dash + 1), &out->filtering)) {
+      parse_dependence(dash + 1, len - (size_t)(dash + 1 - name), &out->filtering)) {
     return WARP_OK;
   }
   return WARP_NOT_FOUND;
+}
+
+static int parse_change(const char *word, size_t len, sim_nat *out) {
+  static const struct {
+    const char *word;
+    warp_nat_allocation allocation;
+  } allocations[] = {{"preserving", WARP_ALLOC_PRESERVING},
+                     {"sequential", WARP_ALLOC_SEQUENTIAL},
+                     {"random", WARP_ALLOC_RANDOM}};
+  for (size_t i = 0; i < sizeof allocations / sizeof allocations[0]; i++) {
+    if (is_word(allocations[i].word, word, len)) {
+      out->allocation = allocations[i].allocation;
+      return WARP_OK;
+    }
+  }
+  out->resets = is_word("reset", word, len);
+  return out->resets ? WARP_OK : WARP_NOT_FOUND;
+}
+
+int sim_nat_profile(const char *name, sim_nat *out) {
+  size_t len = strcspn(name, "+");
+  *out = (sim_nat){.step = 1, .udp_timeout_ms = 120000, .tcp_timeout_ms = 7200000};
+  int status = parse_name(name, len, out);
+  for (name += len; status == WARP_OK && *name == '+'; name += len) {
+    len = strcspn(++name, "+");
+    status = parse_change(name, len, out);
+  }
+  return status;
 }

@@ -136,6 +136,8 @@ static bool behind_nat(const sim_network *network, const warp_addr *addr) {
   return network->nat != NULL && addr->family == WARP_IP4;
 }
 
+static void answer_with_reset(const sim_packet *packet, sim_network *from);
+
 static void arrive(void *arg) {
   sim_packet *packet = arg;
   sim_network *to = packet->to;
@@ -148,6 +150,7 @@ static void arrive(void *arg) {
              !sim_nat_in(to->nat, world->now_us, packet->proto, &packet->src, &packet->dst)) {
     world->trace.filtered++;
     record(packet, "filtered");
+    answer_with_reset(packet, to);
   } else if ((host = find_host(to, &packet->dst)) == NULL) {
     world->trace.lost++;
     record(packet, "lost: no such host");
@@ -252,6 +255,21 @@ static void leave(sim_packet *packet, sim_network *from, uint64_t *order) {
     return;
   }
   cross(packet, from, to, order);
+}
+
+/* What a NAT sends for a SYN that it let not in. */
+static void answer_with_reset(const sim_packet *packet, sim_network *from) {
+  sim_network *to = find_network(packet->world, &packet->src);
+  if (!sim_nat_resets(from->nat) || packet->proto != WARP_TCP || packet->segment.flags != SIM_SYN ||
+      to == NULL) {
+    return;
+  }
+  sim_packet *reset = copy_packet(packet);
+  reset->src = packet->dst;
+  reset->dst = packet->src;
+  reset->segment = (sim_segment){.flags = SIM_RST | SIM_ACK, .ack = packet->segment.seq + 1};
+  reset->world->trace.packets++;
+  cross(reset, from, to, NULL);
 }
 
 void sim_send(sim_host *host, uint8_t proto, const warp_addr *src, const warp_addr *dst,

@@ -242,7 +242,10 @@ static void input_syn_sent(wg_tcp *tcp, const sim_packet *packet) {
 static bool input_syn_received(wg_tcp *tcp, const sim_packet *packet) {
   const sim_segment *segment = &packet->segment;
   if (segment->flags & SIM_RST) {
-    die(tcp, WARP_CONN_REFUSED);
+    /* RFC 9293 section 3.10.7.4: one that answers our SYN is stale once the peer's has come. */
+    if (segment->seq == tcp->expected) {
+      die(tcp, WARP_CONN_REFUSED);
+    }
   } else if (acks_syn(tcp, segment)) {
     open_up(tcp, segment);
     return !tcp->freed;

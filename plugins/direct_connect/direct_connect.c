@@ -3,8 +3,8 @@
  *
  * Works where the outside can reach the peer unasked: a public address without a filter, a NAT
  * whose mapping and filtering are both endpoint-independent (RFC 4787) and whose mapping of the
- * listen port is kept alive, or a shared network. One round trip for TCP, one for TLS; no
- * signalling: the invitation travels in the ClientHello.
+ * listen port is kept alive, a router that opened the port, or a shared network. One round
+ * trip for TCP, one for TLS; no signalling: the invitation travels in the ClientHello.
  */
 #include "nat/verdict.h"
 #include <stdio.h>
@@ -21,7 +21,7 @@ static int check(const warp_combo *combo, char *why, size_t room) {
   }
   if (combo->route_type == WARP_NIC_BIND)
     return WARP_OK;
-  return wg_nat_reachable(&combo->peer->tcp, "the peer", why, room) == WG_VERDICT_NO
+  return wg_nat_reachable(combo->peer, WARP_TCP, "the peer", why, room) == WG_VERDICT_NO
              ? WARP_RULED_OUT
              : WARP_OK;
 }

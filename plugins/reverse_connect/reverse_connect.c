@@ -17,8 +17,8 @@ static int check(const warp_combo *combo, char *why, size_t room) {
     snprintf(why, room, "our external TCP address is not known");
     return WARP_RULED_OUT;
   }
-  return wg_nat_reachable(&combo->self->tcp, "we", why, room) == WG_VERDICT_NO ? WARP_RULED_OUT
-                                                                               : WARP_OK;
+  return wg_nat_reachable(combo->self, WARP_TCP, "we", why, room) == WG_VERDICT_NO ? WARP_RULED_OUT
+                                                                                   : WARP_OK;
 }
 
 static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size_t len) {

@@ -16,7 +16,11 @@ static uint8_t mapping_of(const warp_nat_axes *axes) {
                                                     : axes->mapping;
 }
 
-wg_verdict wg_nat_reachable(const warp_nat_axes *axes, const char *who, char *why, size_t room) {
+wg_verdict wg_nat_reachable(const warp_endpoint *endpoint, warp_transport transport,
+                            const char *who, char *why, size_t room) {
+  if ((endpoint->port_mapped & transport) != 0)
+    return WG_VERDICT_YES;
+  const warp_nat_axes *axes = transport == WARP_TCP ? &endpoint->tcp : &endpoint->udp;
   uint8_t mapping = mapping_of(axes), filtering = axes->filtering;
   if (mapping > WARP_NAT_ENDPOINT_INDEPENDENT) {
     snprintf(why, room, "%s cannot be dialled: %s mapping has no address for strangers", who,

@@ -19,9 +19,10 @@ typedef enum wg_verdict {
   WG_VERDICT_YES,
 } wg_verdict;
 
-/* Can a node with these axes be reached by a packet it did not ask for? `who` ("the peer", "we")
- * begins the line. */
-wg_verdict wg_nat_reachable(const warp_nat_axes *axes, const char *who, char *why, size_t room);
+/* Can the endpoint's external address be reached over `transport` by a packet it did not ask for,
+ * by its axes or because its router opened the port? `who` ("the peer", "we") begins the line. */
+wg_verdict wg_nat_reachable(const warp_endpoint *endpoint, warp_transport transport,
+                            const char *who, char *why, size_t room);
 /* Can two nodes punch, both sending to the other's external address and answering what comes? */
 wg_verdict wg_nat_punchable(const warp_nat_axes *self, const warp_nat_axes *peer, char *why,
                             size_t room);

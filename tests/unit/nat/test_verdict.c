@@ -42,22 +42,34 @@ static void test_grid(void **state) {
 static void test_unknown_is_never_ruled_out(void **state) {
   (void)state;
   warp_nat_axes nothing = {0}, hard = axes_of(8);
+  warp_endpoint unmeasured = {0};
   char why[WARP_DETAIL_LEN] = "";
   assert_int_equal(wg_nat_punchable(&nothing, &hard, why, sizeof why), WG_VERDICT_MAYBE);
   assert_int_equal(wg_nat_punchable(&hard, &nothing, why, sizeof why), WG_VERDICT_MAYBE);
-  assert_int_equal(wg_nat_reachable(&nothing, "we", why, sizeof why), WG_VERDICT_MAYBE);
+  assert_int_equal(wg_nat_reachable(&unmeasured, WARP_UDP, "we", why, sizeof why),
+                   WG_VERDICT_MAYBE);
   assert_string_equal(why, "");
 }
 
 static void test_reachable(void **state) {
   (void)state;
   for (size_t i = 0; i < 9; i++) {
-    warp_nat_axes axes = axes_of(i);
+    warp_endpoint endpoint = {.tcp = axes_of(i)};
     char why[WARP_DETAIL_LEN] = "";
-    assert_int_equal(wg_nat_reachable(&axes, "the peer", why, sizeof why),
+    assert_int_equal(wg_nat_reachable(&endpoint, WARP_TCP, "the peer", why, sizeof why),
                      i == 0 ? WG_VERDICT_YES : WG_VERDICT_NO);
     assert_int_equal(strncmp(why, "the peer cannot be dialled", 26) == 0, i != 0);
   }
+}
+
+/* What the router was asked to let in comes in, whatever the NAT does to everything else. */
+static void test_opened_by_the_router(void **state) {
+  (void)state;
+  warp_endpoint endpoint = {.udp = axes_of(8), .tcp = axes_of(8), .port_mapped = WARP_TCP};
+  char why[WARP_DETAIL_LEN] = "";
+  assert_int_equal(wg_nat_reachable(&endpoint, WARP_TCP, "we", why, sizeof why), WG_VERDICT_YES);
+  assert_string_equal(why, "");
+  assert_int_equal(wg_nat_reachable(&endpoint, WARP_UDP, "we", why, sizeof why), WG_VERDICT_NO);
 }
 
 /* No translation: the mapping axis means nothing, a stateful firewall still filters. */
@@ -65,13 +77,13 @@ static void test_firewall_without_translation(void **state) {
   (void)state;
   warp_nat_axes firewall = axes_of(8);
   firewall.translation = WARP_TRANSLATION_NONE;
+  warp_endpoint behind = {.udp = firewall}, outside = {.udp = axes_of(0)};
   char why[WARP_DETAIL_LEN] = "";
-  assert_int_equal(wg_nat_reachable(&firewall, "we", why, sizeof why), WG_VERDICT_NO);
+  assert_int_equal(wg_nat_reachable(&behind, WARP_UDP, "we", why, sizeof why), WG_VERDICT_NO);
   warp_nat_axes restricted = axes_of(2);
   assert_int_equal(wg_nat_punchable(&firewall, &restricted, why, sizeof why), WG_VERDICT_YES);
-  warp_nat_axes open = axes_of(0);
-  open.translation = WARP_TRANSLATION_NONE;
-  assert_int_equal(wg_nat_reachable(&open, "we", why, sizeof why), WG_VERDICT_YES);
+  outside.udp.translation = WARP_TRANSLATION_NONE;
+  assert_int_equal(wg_nat_reachable(&outside, WARP_UDP, "we", why, sizeof why), WG_VERDICT_YES);
 }
 
 int main(void) {
@@ -79,6 +91,7 @@ int main(void) {
       cmocka_unit_test(test_grid),
       cmocka_unit_test(test_unknown_is_never_ruled_out),
       cmocka_unit_test(test_reachable),
+      cmocka_unit_test(test_opened_by_the_router),
       cmocka_unit_test(test_firewall_without_translation),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,9 +22,9 @@ enum {
   WG_NAME_NONCE_LEN = 16,
   WG_NAME_COOKIE_LEN = 16,
   /* A LOOKUP is as long as the largest reply: a reply with a record of WARP_RECORD_MAX fits. */
-  WG_NAME_REPLY_MAX = 1104,
+  WG_NAME_REPLY_MAX = 1232,
   /* A REGISTER with a record of WARP_RECORD_MAX and the longest name fits. */
-  WG_NAME_REQUEST_MAX = 1280,
+  WG_NAME_REQUEST_MAX = 1408,
   WG_NAME_FRAME_LEN = 2, /* the length before each packet on TCP */
 };
 

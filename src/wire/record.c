@@ -31,7 +31,9 @@ static bool axes_valid(const warp_nat_axes *axes) {
   return axes->translation <= WARP_TRANSLATION_NAT &&
          axes->mapping <= WARP_NAT_ADDRESS_AND_PORT_DEPENDENT &&
          axes->filtering <= WARP_NAT_ADDRESS_AND_PORT_DEPENDENT &&
-         axes->allocation <= WARP_ALLOC_RANDOM && axes->confidence <= 100;
+         axes->allocation <= WARP_ALLOC_RANDOM && axes->confidence <= 100 &&
+         axes->hairpin <= WARP_ABILITY_YES && axes->reuse <= WARP_ABILITY_YES &&
+         axes->port_low <= axes->port_high;
 }
 
 static void write_axes(wg_writer *writer, const warp_nat_axes *axes) {
@@ -54,7 +56,30 @@ static warp_nat_axes read_axes(wg_reader *reader) {
   return axes;
 }
 
+/* What came after the first version of an endpoint. */
+enum { ABILITY_BITS = 2, ABILITY_MASK = 3 };
+
+static void write_more(wg_writer *writer, const warp_nat_axes *axes) {
+  wg_write_u8(writer, (uint8_t)(axes->hairpin | axes->reuse << ABILITY_BITS));
+  wg_write_u16(writer, axes->port_low);
+  wg_write_u16(writer, axes->port_high);
+  wg_write_u16(writer, axes->lifetime_s);
+  wg_write_u16(writer, axes->age_s);
+}
+
+static void read_more(wg_reader *reader, warp_nat_axes *axes) {
+  uint8_t packed = wg_read_u8(reader);
+  axes->hairpin = packed & ABILITY_MASK;
+  axes->reuse = packed >> ABILITY_BITS & ABILITY_MASK;
+  axes->port_low = wg_read_u16(reader);
+  axes->port_high = wg_read_u16(reader);
+  axes->lifetime_s = wg_read_u16(reader);
+  axes->age_s = wg_read_u16(reader);
+}
+
 /* ---- endpoints ------------------------------------------------------------------------------- */
+
+enum { PORT_MAPPED_MASK = WARP_TCP | WARP_UDP };
 
 static bool endpoint_valid(const warp_endpoint *endpoint) {
   size_t ip_len = wg_addr_ip_len(&endpoint->nic);
@@ -64,7 +89,8 @@ static bool endpoint_valid(const warp_endpoint *endpoint) {
           endpoint->external_udp.family == endpoint->family) &&
          (endpoint->external_tcp.family == 0 ||
           endpoint->external_tcp.family == endpoint->family) &&
-         axes_valid(&endpoint->udp) && axes_valid(&endpoint->tcp);
+         endpoint->port_mapped <= PORT_MAPPED_MASK && axes_valid(&endpoint->udp) &&
+         axes_valid(&endpoint->tcp);
 }
 
 static enum form form_of(const warp_endpoint *endpoint, const warp_addr *addr) {
@@ -101,6 +127,9 @@ static void write_endpoint(wg_writer *writer, const warp_endpoint *endpoint) {
   write_addr(writer, &endpoint->external_tcp, tcp);
   write_axes(writer, &endpoint->udp);
   write_axes(writer, &endpoint->tcp);
+  wg_write_u8(writer, endpoint->port_mapped);
+  write_more(writer, &endpoint->udp);
+  write_more(writer, &endpoint->tcp);
   wg_field_end(writer, begun);
 }
 
@@ -142,6 +171,11 @@ static bool read_endpoint(wg_reader *reader, warp_endpoint *out) {
   }
   out->udp = read_axes(reader);
   out->tcp = read_axes(reader);
+  if (wg_reader_left(reader) > 0) {
+    out->port_mapped = wg_read_u8(reader) & PORT_MAPPED_MASK;
+    read_more(reader, &out->udp);
+    read_more(reader, &out->tcp);
+  }
   return !reader->failed && endpoint_valid(out);
 }
 

@@ -22,7 +22,7 @@ def field(kind, value):
     return struct.pack(">HH", kind, len(value)) + value
 
 
-def lookup(name, nonce, length=1104):
+def lookup(name, nonce, length=1232):
     """A LOOKUP as docs/protocol.md describes it, padded to `length`."""
     packet = bytes([0xE7, 0x57, 1, 4]) + field(1, b"\1") + field(2, nonce) + field(3, name.encode())
     return packet + field(9, bytes(length - len(packet) - 4)) if length > len(packet) + 4 else packet

@@ -344,8 +344,9 @@ WARP_API int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_o
  * nothing on NULL or when it is being closed already: then `cb` is not called. */
 WARP_API void warp_node_close(warp_node *node, void (*cb)(void *arg), void *arg);
 
-/* Largest signed address record. */
-enum { WARP_RECORD_MAX = 1024 };
+/* Largest signed address record: six endpoints and all hints, and a reply of the name server with
+ * it still goes through IPv6's smallest MTU in one piece. */
+enum { WARP_RECORD_MAX = 1152 };
 /* Copies the node's signed address record; `*len` is the room on entry and the length on return.
  * WARP_STATE before the start completed, WARP_TOO_BIG when there is no room, WARP_INVALID on NULL.
  */

@@ -46,8 +46,17 @@ static wg_record small_record(void) {
       .udp = {WARP_TRANSLATION_NAT, WARP_NAT_ENDPOINT_INDEPENDENT,
               WARP_NAT_ADDRESS_AND_PORT_DEPENDENT, WARP_ALLOC_PRESERVING, 0, 100},
   };
-  record.endpoints[0].tcp = record.endpoints[0].udp;
-  record.endpoints[0].tcp.confidence = 50;
+  warp_endpoint *endpoint = &record.endpoints[0];
+  endpoint->tcp = endpoint->udp;
+  endpoint->tcp.confidence = 50;
+  endpoint->port_mapped = WARP_UDP;
+  endpoint->udp.hairpin = endpoint->tcp.reuse = WARP_ABILITY_NO;
+  endpoint->udp.reuse = endpoint->tcp.hairpin = WARP_ABILITY_YES;
+  endpoint->udp.port_low = 1024;
+  endpoint->udp.port_high = 65535;
+  endpoint->udp.lifetime_s = 120;
+  endpoint->udp.age_s = 7;
+  endpoint->tcp.age_s = UINT16_MAX;
   record.broker_count = 1;
   strcpy(record.brokers[0], "broker.example:1883");
   return record;
@@ -107,6 +116,12 @@ static void check_axes(const warp_nat_axes *a, const warp_nat_axes *b) {
   assert_int_equal(a->allocation, b->allocation);
   assert_int_equal(a->step, b->step);
   assert_int_equal(a->confidence, b->confidence);
+  assert_int_equal(a->hairpin, b->hairpin);
+  assert_int_equal(a->reuse, b->reuse);
+  assert_int_equal(a->port_low, b->port_low);
+  assert_int_equal(a->port_high, b->port_high);
+  assert_int_equal(a->lifetime_s, b->lifetime_s);
+  assert_int_equal(a->age_s, b->age_s);
 }
 
 static void check_equal(const wg_record *a, const wg_record *b) {
@@ -122,6 +137,7 @@ static void check_equal(const wg_record *a, const wg_record *b) {
     assert_true(wg_addr_equal(&x->nic, &y->nic));
     assert_true(wg_addr_equal(&x->external_udp, &y->external_udp));
     assert_true(wg_addr_equal(&x->external_tcp, &y->external_tcp));
+    assert_int_equal(x->port_mapped, y->port_mapped);
     check_axes(&x->udp, &y->udp);
     check_axes(&x->tcp, &y->tcp);
   }
@@ -192,7 +208,7 @@ static void test_invalid_records(void **state) {
 static void test_invalid_endpoints(void **state) {
   (void)state;
   uint8_t bytes[WARP_RECORD_MAX];
-  for (int what = 0; what < 8; what++) {
+  for (int what = 0; what < 12; what++) {
     wg_record record = small_record();
     warp_endpoint *endpoint = &record.endpoints[0];
     switch (what) {
@@ -216,6 +232,18 @@ static void test_invalid_endpoints(void **state) {
       break;
     case 6:
       endpoint->udp.confidence = 101;
+      break;
+    case 7:
+      endpoint->port_mapped = 4;
+      break;
+    case 8:
+      endpoint->udp.hairpin = 3;
+      break;
+    case 9:
+      endpoint->tcp.reuse = 3;
+      break;
+    case 10:
+      endpoint->tcp.port_low = 1;
       break;
     default:
       endpoint->nic = (warp_addr){0};
@@ -286,9 +314,11 @@ static void test_unknown_fields_are_skipped(void **state) {
 
 static void test_endpoints_of_later_versions(void **state) {
   (void)state;
-  /* family, prefix, forms, nic, axes, then bytes that this version does not know. */
-  static const uint8_t field[] = {0,  6, 0, 20, 4, 24, 0, 10, 0, 0, 1, 0,
-                                  80, 0, 0, 0,  0, 0,  0, 0,  0, 9, 9, 9};
+  /* family, prefix, forms, nic, axes, port mapped and more, then bytes that this version does not
+   * know. */
+  static const uint8_t field[] = {0, 6, 0, 39, 4, 24, 0, 10, 0, 0, 1, 0, 80, 0, 0,
+                                  0, 0, 0, 0,  0, 0,  1, 2,  0, 1, 0, 2, 0,  0, 0,
+                                  0, 0, 0, 0,  0, 0,  0, 0,  0, 0, 9, 9, 9};
   vector record = with_field("record_empty", field, sizeof field);
   assert_int_equal(decode(record.bytes, record.len), WARP_OK);
 }
@@ -317,6 +347,35 @@ static void test_bad_endpoints(void **state) {
     record = with_field("record_empty", bad, sizeof bad);
     assert_int_equal(decode(record.bytes, record.len), WARP_MALFORMED);
   }
+}
+
+/* What lies behind the axes is all there or missing. */
+static void test_more_of_endpoints(void **state) {
+  (void)state;
+  enum { AXES_END = 21, MORE_LEN = 19, MORE_AT = AXES_END + 1 };
+  uint8_t field[AXES_END + MORE_LEN] = {0, 6, 0, 17, 4, 24, 0, 10, 0, 0, 1, 0, 80};
+  for (uint8_t len = 0; len <= MORE_LEN; len++) {
+    field[3] = (uint8_t)(17 + len);
+    vector record = with_field("record_empty", field, AXES_END + (size_t)len);
+    assert_int_equal(decode(record.bytes, record.len),
+                     len == 0 || len == MORE_LEN ? WARP_OK : WARP_MALFORMED);
+  }
+  static const uint8_t bad[][2] = {
+      {MORE_AT, 3},      /* hairpin */
+      {MORE_AT, 3 << 2}, /* reuse */
+      {MORE_AT + 1, 1},  /* the lowest port above the highest */
+      {MORE_AT + 9, 3},  /* the same of TCP */
+  };
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    field[bad[i][0]] = bad[i][1];
+    vector record = with_field("record_empty", field, sizeof field);
+    assert_int_equal(decode(record.bytes, record.len), WARP_MALFORMED);
+    field[bad[i][0]] = 0;
+  }
+  field[AXES_END] = 0xfc; /* bits of later versions */
+  field[MORE_AT] = 0xf0;
+  vector record = with_field("record_empty", field, sizeof field);
+  assert_int_equal(decode(record.bytes, record.len), WARP_OK);
 }
 
 static void test_bad_hints_and_counts(void **state) {
@@ -381,6 +440,7 @@ int main(void) {
       cmocka_unit_test(test_unknown_fields_are_skipped),
       cmocka_unit_test(test_endpoints_of_later_versions),
       cmocka_unit_test(test_bad_endpoints),
+      cmocka_unit_test(test_more_of_endpoints),
       cmocka_unit_test(test_bad_hints_and_counts),
       cmocka_unit_test(test_limit_of_all),
       cmocka_unit_test(test_hostile),

@@ -10,9 +10,10 @@ enum { QUOTE = 160 };
 
 static const char *const side_names[SIM_SIDES] = {"a", "b"};
 
-void sim_course_init(sim_course *course, bool by_name, unsigned timeout_s, double now_ms) {
+void sim_course_init(sim_course *course, sim_course_options how, unsigned timeout_s,
+                     double now_ms) {
   *course = (sim_course){.state = SIM_STARTING,
-                         .by_name = by_name,
+                         .how = how,
                          .timeout_ms = timeout_s * 1000,
                          .deadline_ms = now_ms + SIM_READY_LIMIT_MS,
                          .result = sim_result_new()};
@@ -50,7 +51,7 @@ static double number_of(const json_t *event, const char *key) {
 static void on_ready(sim_course *course, int side, const json_t *event, double now_ms) {
   if (course->state != SIM_STARTING || course->ready[side])
     return;
-  const char *key = side == SIM_B && course->by_name ? "name" : "address";
+  const char *key = side == SIM_B && course->how.by_name ? "name" : "address";
   json_t *address = json_object_get(event, key);
   if (!json_is_string(address)) {
     decide(course, SIM_ERROR, "%s was ready without telling its %s", side_names[side], key);
@@ -88,13 +89,26 @@ static void on_connected(sim_course *course, int side, const json_t *event, doub
 }
 
 static void on_echo(sim_course *course, int side, const json_t *event) {
-  if (side != SIM_A || course->state != SIM_ECHOING)
+  bool expected = side == SIM_A ? course->state == SIM_ECHOING
+                                : course->how.cross && (course->state == SIM_ECHOING ||
+                                                        course->state == SIM_CONNECTING);
+  if (!expected)
     return;
-  course->result.echo_ok = json_is_true(json_object_get(event, "ok"));
+  course->echoed[side] = json_is_true(json_object_get(event, "ok"));
+  if (course->echoed[side] && course->how.cross && !course->echoed[!side])
+    return;
+  course->result.echo_ok = course->echoed[side];
   if (course->result.echo_ok)
     decide(course, SIM_CONNECTED, "%s", "");
   else
     decide(course, SIM_FAILED, "connected, but the echo came back wrong");
+}
+
+/* Of two connects that cross, one pipe may come. */
+static void on_pipes(sim_course *course, int side, const json_t *event) {
+  double count = number_of(event, "count");
+  if (course->how.cross && course->result.outcome == SIM_CONNECTED && count != 1)
+    decide(course, SIM_FAILED, "%s came to %g pipes", side_names[side], count);
 }
 
 /* Only a decides what a trial came to, but a peer that cannot even start cannot be reached. */
@@ -130,6 +144,8 @@ void sim_course_line(sim_course *course, int side, const char *line, double now_
     on_connected(course, side, event, now_ms);
   else if (!strcmp(kind, "echo"))
     on_echo(course, side, event);
+  else if (!strcmp(kind, "pipes"))
+    on_pipes(course, side, event);
   else if (!strcmp(kind, "failed"))
     on_failed(course, side, event);
   json_decref(event);

@@ -8,6 +8,7 @@
  *   {"event":"connected","path":"direct","transport":"udp","winner":"...","family":4}
  *   {"event":"echo","ok":true}                            from the peer that began
  *   {"event":"failed","reason":"..."}
+ *   {"event":"pipes","count":1}                           when it ends, with --cross
  * An array `report` in any event tells of the peer's attempts; unknown events are passed over.
  */
 #ifndef NATSIM_COURSE_H
@@ -25,20 +26,26 @@ enum sim_state {
 /* Time limits. A peer keeps its own time while connecting; the margin is for a peer that hangs. */
 enum { SIM_READY_LIMIT_MS = 30000, SIM_MARGIN_MS = 5000, SIM_ECHO_LIMIT_MS = 10000 };
 
+typedef struct sim_course_options {
+  bool by_name; /* a is told b's name instead of its address */
+  bool cross;   /* b connects to a too; both must come to the same pipe */
+} sim_course_options;
+
 typedef struct sim_course {
   enum sim_state state;
-  bool by_name;
+  sim_course_options how;
   unsigned timeout_ms;
   double deadline_ms; /* of the present state */
   double go_ms;       /* when the word was given */
   bool ready[SIM_SIDES];
+  bool echoed[SIM_SIDES];
   json_t *address[SIM_SIDES]; /* what the other side is told; owned */
   sim_result result;
 } sim_course;
 
 /* Times are milliseconds of any steady clock. Free with sim_course_free, which leaves the result
  * to its own free. */
-void sim_course_init(sim_course *course, bool by_name, unsigned timeout_s, double now_ms);
+void sim_course_init(sim_course *course, sim_course_options how, unsigned timeout_s, double now_ms);
 void sim_course_free(sim_course *course);
 
 /* A line that a side printed. Malformed ones end the trial as an error. */

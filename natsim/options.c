@@ -39,6 +39,7 @@ static const option_row rows[] = {
     {"transport", "any|udp|tcp", TEXT, BOTH, AT(transport), 0, 0, "transport of the pipe (any)"},
     {"no-relay", NULL, FLAG, BOTH, AT(no_relay), 0, 0, "never take a relay"},
     {"strict", NULL, FLAG, BOTH, AT(strict), 0, 0, "phases one after the other"},
+    {"cross", NULL, FLAG, BOTH, AT(cross), 0, 0, "b connects to a at the same moment"},
     {"by-name", NULL, FLAG, BOTH, AT(by_name), 0, 0, "a looks b up by its name"},
     {"alloc", "NAME", TEXT, BOTH, AT(alloc), 0, 0,
      "port allocation of the MAP-FILTER names (random)"},

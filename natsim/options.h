@@ -14,7 +14,7 @@ typedef struct sim_options {
   const char *grid;      /* matrix: "rfc4787", or NULL */
   const char *plugin;    /* "auto", or names separated by commas */
   const char *transport; /* "any", "udp", "tcp" */
-  bool no_relay, strict, by_name;
+  bool no_relay, strict, by_name, cross;
   const char *alloc; /* of the MAP-FILTER names */
   const char *nat;   /* `key=value,...` added to every NAT, or NULL */
   const char *place; /* a name or a file, or NULL: two sites */

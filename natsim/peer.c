@@ -56,6 +56,7 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   put(env, "NATSIM_RELAY", o->no_relay ? "0" : "1");
   put(env, "NATSIM_STRICT", o->strict ? "1" : "0");
   put(env, "NATSIM_BY_NAME", o->by_name ? "1" : "0");
+  put(env, "NATSIM_CROSS", o->cross ? "1" : "0");
   put(env, "NATSIM_SET", o->set);
   put(env, "NATSIM_DATA", peer->folder);
   put(env, "NATSIM_MACHINE", machine);

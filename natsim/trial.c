@@ -279,7 +279,8 @@ static int play(run *r, const sim_trial *trial, json_t **record, ns_error *error
   sim_peer_setup setup = {stage->options, stage->programs,
                           stage->servers, &stage->world->built.topology,
                           session,        stage->folder};
-  sim_course_init(&r->course, stage->options->by_name, stage->options->timeout_s, now_ms());
+  sim_course_options how = {.by_name = stage->options->by_name, .cross = stage->options->cross};
+  sim_course_init(&r->course, how, stage->options->timeout_s, now_ms());
   int status = set_the_stage(r, trial, error);
   if (!status)
     status = start_peers(r, trial, &setup, error);

@@ -13,7 +13,7 @@ enum { TIMEOUT_S = 10 };
 
 static int setup(void **state) {
   sim_course *course = calloc(1, sizeof *course);
-  sim_course_init(course, false, TIMEOUT_S, 1000);
+  sim_course_init(course, (sim_course_options){0}, TIMEOUT_S, 1000);
   *state = course;
   return course ? 0 : -1;
 }
@@ -78,7 +78,7 @@ static void each_is_told_the_other(void **state) {
 
 static void by_name_a_is_told_the_name(void **state) {
   sim_course *course = *state;
-  course->by_name = true;
+  course->how.by_name = true;
   both_ready(course);
   char *to_a = sim_course_word(course, SIM_A);
   assert_string_equal(to_a, "{\"go\":true,\"peer\":\"bob\"}\n");
@@ -87,7 +87,7 @@ static void by_name_a_is_told_the_name(void **state) {
 
 static void by_name_b_must_have_one(void **state) {
   sim_course *course = *state;
-  course->by_name = true;
+  course->how.by_name = true;
   sim_course_line(course, SIM_B, "{\"event\":\"ready\",\"address\":\"B\"}", 1100);
   expect_end(course, SIM_ERROR, "b was ready without telling its name");
 }
@@ -208,6 +208,33 @@ static void a_lookup_is_told_apart(void **state) {
   assert_string_equal(course->result.path, "relay");
 }
 
+static void crossing_connects_must_both_echo(void **state) {
+  sim_course *course = *state;
+  course->how.cross = true;
+  both_ready(course);
+  sim_course_line(course, SIM_B, "{\"event\":\"echo\",\"ok\":true}", 1290);
+  sim_course_line(course, SIM_A, connected, 1300);
+  assert_int_equal(course->state, SIM_ECHOING);
+  sim_course_line(course, SIM_A, "{\"event\":\"echo\",\"ok\":true}", 1310);
+  expect_end(course, SIM_CONNECTED, "");
+  assert_true(course->result.echo_ok);
+  sim_course_line(course, SIM_A, "{\"event\":\"pipes\",\"count\":1}", 1320);
+  expect_end(course, SIM_CONNECTED, "");
+}
+
+static void crossing_connects_must_come_to_one_pipe(void **state) {
+  sim_course *course = *state;
+  course->how.cross = true;
+  both_ready(course);
+  sim_course_line(course, SIM_A, connected, 1300);
+  sim_course_line(course, SIM_A, "{\"event\":\"echo\",\"ok\":true}", 1310);
+  assert_int_equal(course->state, SIM_ECHOING);
+  sim_course_line(course, SIM_B, "{\"event\":\"echo\",\"ok\":true}", 1320);
+  expect_end(course, SIM_CONNECTED, "");
+  sim_course_line(course, SIM_B, "{\"event\":\"pipes\",\"count\":2}", 1330);
+  expect_end(course, SIM_FAILED, "b came to 2 pipes");
+}
+
 #define COURSE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -228,6 +255,8 @@ int main(void) {
       COURSE_TEST(incomplete_connections_are_errors),
       COURSE_TEST(unknown_events_are_passed_over),
       COURSE_TEST(a_lookup_is_told_apart),
+      COURSE_TEST(crossing_connects_must_both_echo),
+      COURSE_TEST(crossing_connects_must_come_to_one_pipe),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

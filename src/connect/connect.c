@@ -163,7 +163,7 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
   int status = wg_plugin_list_check(options != NULL ? options->plugins : NULL);
   wg_record peer;
   if (status == WARP_OK)
-    status = wg_record_verify(record, len, env->ops->wall_ms(env), &peer);
+    status = wg_record_verify(record, len, wg_utc_ms(env, connect->config.clock), &peer);
   if (status == WARP_OK && wg_key_equal(&peer.key, &connect->record.key))
     status = WARP_INVALID; /* that is ourselves */
   wg_session *session = NULL;
@@ -208,13 +208,12 @@ static bool has_ended(const wg_connect *connect, const wg_session_id *id) {
  * asked before anything else happens on its word, and may close the node. */
 static int admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
                  wg_record *record, wg_session **out) {
-  wg_env *env = connect->config.env;
   if (message->record == NULL)
     return WARP_MALFORMED;
   if (connect->record_len == 0 || connect->closing || has_ended(connect, &message->session))
     return WARP_CANCELED;
-  int status =
-      wg_record_verify(message->record, message->record_len, env->ops->wall_ms(env), record);
+  int status = wg_record_verify(message->record, message->record_len,
+                                wg_utc_ms(connect->config.env, connect->config.clock), record);
   if (status != WARP_OK)
     return status;
   if (!wg_key_equal(&record->key, sender))

@@ -8,6 +8,7 @@
 #define WG_CONNECT_CONNECT_H
 
 #include "connect/mux.h"
+#include "env/clock.h"
 #include "pipe/pipe.h"
 #include "signal/router.h"
 #include <warpgate/plugin.h>
@@ -38,6 +39,7 @@ typedef void (*wg_connect_on_miss)(void *arg, const warp_key *peer, int status,
 
 typedef struct wg_connect_config {
   wg_env *env;
+  const wg_clock *clock; /* borrowed; NULL: this machine's */
   const wg_identity *identity;
   wg_router *router;   /* NULL: no signalling */
   wg_mux *mux4, *mux6; /* NULL where there is no such socket */

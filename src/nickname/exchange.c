@@ -208,12 +208,12 @@ static void done(wg_exchange *exchange, int status) {
 
 /* A record that a server gave out must be good, and of a key that may have the name. */
 static int check_found(wg_name_job *job, const wg_name_reply *reply) {
-  wg_env *env = job->names->env;
   wg_record record;
   if (reply->record == NULL) {
     return WARP_MALFORMED;
   }
-  int status = wg_record_verify(reply->record, reply->record_len, env->ops->wall_ms(env), &record);
+  int status = wg_record_verify(reply->record, reply->record_len,
+                                wg_utc_ms(job->names->env, job->names->clock), &record);
   if (status == WARP_OK && !wg_name_may_belong(job->name, &record.key)) {
     status = WARP_UNTRUSTED;
   }

@@ -33,6 +33,7 @@ typedef struct wg_name_server {
 
 struct wg_names {
   wg_env *env;
+  const wg_clock *clock;
   const wg_identity *identity;
   uint32_t timeout_ms;
   size_t server_count;

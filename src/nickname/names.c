@@ -12,6 +12,7 @@ int wg_names_open(const wg_names_options *options, wg_names **out) {
     return WARP_NOMEM;
   }
   names->env = options->env;
+  names->clock = options->clock;
   names->identity = options->identity;
   names->timeout_ms = options->timeout_ms;
   wg_list_init(&names->jobs);

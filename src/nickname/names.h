@@ -2,6 +2,7 @@
 #ifndef WG_NICKNAME_NAMES_H
 #define WG_NICKNAME_NAMES_H
 
+#include "env/clock.h"
 #include "identity/identity.h"
 
 typedef struct wg_names wg_names;
@@ -19,6 +20,7 @@ typedef void (*wg_names_cb)(void *arg, int status, const uint8_t *record, size_t
 
 typedef struct wg_names_options {
   wg_env *env;
+  const wg_clock *clock;       /* must outlive the client; NULL: this machine's */
   const wg_identity *identity; /* must outlive the client */
   const char *const *servers;  /* "host:port", NULL-terminated; may be empty */
   uint32_t timeout_ms;         /* of one request, over all retries */

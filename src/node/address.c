@@ -36,7 +36,7 @@ static size_t copy_hints(char out[WG_RECORD_HINTS][WG_HINT_LEN], const char *con
 
 int wg_node_issue_record(warp_node *node) {
   wg_record *record = &node->record;
-  int64_t now = node->env->ops->wall_ms(node->env);
+  int64_t now = wg_utc_ms(node->env, &node->clock);
   record->key = *wg_identity_key(node->identity);
   wg_machine_tag(node->machine, &record->key, record->machine);
   /* Grows over restarts too, without being stored: milliseconds, or one more than the last. */
@@ -64,6 +64,7 @@ int wg_node_issue_record(warp_node *node) {
 static int new_connect(warp_node *node) {
   wg_family *v4 = &node->families[0], *v6 = &node->families[1];
   wg_connect_config config = {.env = node->env,
+                              .clock = &node->clock,
                               .identity = node->identity,
                               .router = node->router,
                               .mux4 = v4->present ? &v4->mux : NULL,

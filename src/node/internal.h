@@ -43,6 +43,7 @@ typedef struct wg_family {
 
 struct warp_node {
   wg_env *env;
+  wg_clock clock;
   warp_conf conf; /* points into `strings` */
   wg_list strings;
   wg_node_state state;

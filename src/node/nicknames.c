@@ -14,6 +14,7 @@ static void on_derived(void *arg, int status, const uint8_t *record, size_t len)
 
 void wg_node_setup_names(warp_node *node) {
   wg_names_options options = {.env = node->env,
+                              .clock = &node->clock,
                               .identity = node->identity,
                               .servers = node->conf.name_servers,
                               .timeout_ms = node->conf.server_timeout_ms};

@@ -70,6 +70,7 @@ void wg_node_setup_signal(warp_node *node) {
   for (size_t i = 0; i < count; i++)
     brokers[i] = node->conf.brokers[i];
   wg_router_options options = {.env = node->env,
+                               .clock = &node->clock,
                                .identity = node->identity,
                                .brokers = brokers,
                                .on_message = on_message,

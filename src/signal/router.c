@@ -24,6 +24,7 @@ typedef struct route {
 
 struct wg_router {
   wg_env *env;
+  const wg_clock *clock;
   const wg_identity *identity;
   wg_router_on_message on_message;
   wg_router_on_state on_state;
@@ -101,11 +102,11 @@ static int check(wg_router *router, const uint8_t *bytes, size_t len, uint8_t *p
                  warp_key *sender, wg_message *message) {
   wg_env *env = router->env;
   uint64_t now_us = wg_now_us(env);
-  int64_t wall_ms = env->ops->wall_ms(env);
+  int64_t utc_ms = wg_utc_ms(env, router->clock);
   wg_letter letter;
   int status = wg_guard_admit(router->guard, now_us);
   if (status == WARP_OK) {
-    status = wg_envelope_open(router->identity, bytes, len, wall_ms, plain, &letter);
+    status = wg_envelope_open(router->identity, bytes, len, utc_ms, plain, &letter);
   }
   if (status == WARP_OK) {
     status = wg_guard_accept(router->guard, &letter.sender, letter.sequence, now_us);
@@ -114,7 +115,7 @@ static int check(wg_router *router, const uint8_t *bytes, size_t len, uint8_t *p
     status = wg_message_decode(letter.message, letter.message_len, message);
   }
   if (status == WARP_OK) {
-    status = check_record(message, &letter.sender, wall_ms);
+    status = check_record(message, &letter.sender, utc_ms);
   }
   if (status == WARP_OK) {
     *sender = letter.sender;
@@ -184,14 +185,12 @@ int wg_router_open(const wg_router_options *options, wg_router **out) {
     return WARP_NOMEM;
   }
   router->env = options->env;
+  router->clock = options->clock;
   router->identity = options->identity;
   router->on_message = options->on_message;
   router->on_state = options->on_state;
   router->arg = options->arg;
   router->guard = wg_guard_new();
-  /* Wall time in microseconds, then counting: a restarted node goes on above what it sent before,
-   * as long as it sends less than a million messages a second. */
-  router->sequence = (uint64_t)router->env->ops->wall_ms(router->env) * 1000;
   int status = router->guard == NULL ? WARP_NOMEM : WARP_OK;
   for (size_t i = 0; status == WARP_OK && i < WG_ROUTER_BROKERS && options->brokers != NULL &&
                      options->brokers[i] != NULL;
@@ -238,7 +237,13 @@ int wg_router_seal(wg_router *router, const warp_key *peer, const wg_message *me
   if (len < 0) {
     return len;
   }
-  int64_t now_ms = router->env->ops->wall_ms(router->env);
+  int64_t now_ms = wg_utc_ms(router->env, router->clock);
+  /* The time in microseconds at the first message (the clock is right by then), then counting: a
+   * restarted node goes on above what it sent before, as long as it sends less than a million
+   * messages a second. */
+  if (router->sequence == 0 && now_ms > 0) {
+    router->sequence = (uint64_t)now_ms * 1000;
+  }
   wg_letter letter = {
       .sender = *wg_identity_key(router->identity),
       .recipient = *peer,

@@ -8,6 +8,7 @@
 #ifndef WG_SIGNAL_ROUTER_H
 #define WG_SIGNAL_ROUTER_H
 
+#include "env/clock.h"
 #include "identity/identity.h"
 
 typedef struct wg_router wg_router;
@@ -36,6 +37,7 @@ typedef struct wg_router_counters {
 
 typedef struct wg_router_options {
   wg_env *env;
+  const wg_clock *clock;       /* must outlive the router; NULL: this machine's */
   const wg_identity *identity; /* must outlive the router */
   const char *const
       *brokers; /* NULL-terminated, the first WG_ROUTER_BROKERS are used; may be empty */

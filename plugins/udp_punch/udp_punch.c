@@ -8,7 +8,7 @@
  * candidate, RFC 8445 section 7.3.1.3). Between two restricting NATs the pipe is usable one way
  * through the broker, half a round trip and one round trip after the call.
  */
-#include "nat/verdict.h"
+#include "nat/plan.h"
 #include <stdio.h>
 #include <warpgate/plugin.h>
 
@@ -39,9 +39,8 @@ static int check(const warp_combo *combo, char *why, size_t room) {
   }
   if (combo->route_type == WARP_NIC_BIND)
     return WARP_OK;
-  return wg_nat_punchable(&combo->self->udp, &combo->peer->udp, why, room) == WG_VERDICT_NO
-             ? WARP_RULED_OUT
-             : WARP_OK;
+  wg_plan plan = wg_nat_plan(combo->self, combo->peer, WARP_UDP, true, why, room);
+  return plan.strategy == WG_STRATEGY_PLAIN ? WARP_OK : WARP_RULED_OUT;
 }
 
 static void probe(warp_attempt *attempt) {

@@ -24,7 +24,7 @@ typedef enum wg_strategy {
 /* What our side does in the strategy. */
 typedef enum wg_plan_role {
   WG_ROLE_SAME,   /* both sides do the same */
-  WG_ROLE_FIXED,  /* WALK: opens many sockets to one predicted port */
+  WG_ROLE_FIXED,  /* WALK: opens many sockets to one predicted port, or one to each */
   WG_ROLE_WALKER, /* WALK: one packet to each of the predicted ports */
   WG_ROLE_OPENER, /* BIRTHDAY: many open ports, all towards the prober */
   WG_ROLE_PROBER, /* BIRTHDAY: one socket, many guessed ports */
@@ -37,6 +37,8 @@ typedef struct wg_plan {
    * a counter (sequential), or what STUN says (endpoint-independent mapping). */
   bool self_preserves, self_counts, peer_preserves, peer_counts;
   bool self_known, peer_known; /* endpoint-independent: the external address in the record holds */
+  bool fixed_spreads; /* WALK: the walker maps by address, all it sends leaves from one port of the
+                         next ones: each of the fixed sockets sends to another of these */
   /* BIRTHDAY: one socket with many destinations is as good as many sockets for the opener (mapping
    * by port, filtering by address). */
   bool opener_one_socket;
@@ -58,8 +60,12 @@ wg_plan wg_nat_plan(const warp_endpoint *self, const warp_endpoint *peer, warp_t
 /* "plain", "virgin", ... static storage. */
 const char *wg_strategy_name(wg_strategy strategy);
 
-/* The port that a counting NAT gives out `ahead` allocations after `port` (ahead >= 1), within the
- * range that was measured, or 1024-65535. */
+/* Ports that NATs give out: RFC 4787 section 4.2.2, the well-known ones left out. */
+enum { WG_PORT_FIRST = 1024, WG_PORT_LAST = 65535 };
+
+/* The port that a counting NAT gives out `ahead` allocations after `port` (ahead >= 1), going on at
+ * the other end of 1024-65535. The few ports that were seen of a counter say nothing of its range.
+ */
 uint16_t wg_nat_predict(const warp_nat_axes *axes, uint16_t port, unsigned ahead);
 
 /* ---- guessing ports -------------------------------------------------------------------------- */

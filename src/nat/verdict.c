@@ -36,19 +36,3 @@ wg_verdict wg_nat_reachable(const warp_endpoint *endpoint, warp_transport transp
       is(mapping, WARP_NAT_ENDPOINT_INDEPENDENT) && is(filtering, WARP_NAT_ENDPOINT_INDEPENDENT);
   return known ? WG_VERDICT_YES : WG_VERDICT_MAYBE;
 }
-
-wg_verdict wg_nat_punchable(const warp_nat_axes *self, const warp_nat_axes *peer, char *why,
-                            size_t room) {
-  uint8_t self_map = mapping_of(self), peer_map = mapping_of(peer);
-  const uint8_t ei = WARP_NAT_ENDPOINT_INDEPENDENT, ad = WARP_NAT_ADDRESS_DEPENDENT;
-  if (self->filtering == ei || peer->filtering == ei || (self_map == ei && peer_map == ei) ||
-      (self_map == ei && self->filtering == ad) || (peer_map == ei && peer->filtering == ad))
-    return WG_VERDICT_YES;
-  if (self_map == 0 || self->filtering == 0 || peer_map == 0 || peer->filtering == 0)
-    return WG_VERDICT_MAYBE;
-  snprintf(why, room,
-           "ports would have to be guessed: mapping/filtering is %s/%s here, %s/%s at the peer",
-           wg_dependence_name(self_map), wg_dependence_name(self->filtering),
-           wg_dependence_name(peer_map), wg_dependence_name(peer->filtering));
-  return WG_VERDICT_NO;
-}

@@ -1,11 +1,6 @@
 /*
- * What measured behaviour allows: can the outside reach a node unasked, can two nodes punch without
- * guessing ports.
- *
- * The rule for the 81 pairs of mapping x filtering behaviour was found by experiment in kernel
- * NATs: a pair punches plainly if one side filters endpoint-independently, or both map
- * endpoint-independently, or one side is endpoint-independent in mapping and address-dependent in
- * filtering; the other 24 need prediction or luck. What was not measured is never ruled out.
+ * What measured behaviour allows a stranger: can the outside reach a node unasked. What was not
+ * measured is never ruled out. What two nodes can do together is in nat/plan.h.
  */
 #ifndef WG_NAT_VERDICT_H
 #define WG_NAT_VERDICT_H
@@ -23,8 +18,5 @@ typedef enum wg_verdict {
  * by its axes or because its router opened the port? `who` ("the peer", "we") begins the line. */
 wg_verdict wg_nat_reachable(const warp_endpoint *endpoint, warp_transport transport,
                             const char *who, char *why, size_t room);
-/* Can two nodes punch, both sending to the other's external address and answering what comes? */
-wg_verdict wg_nat_punchable(const warp_nat_axes *self, const warp_nat_axes *peer, char *why,
-                            size_t room);
 
 #endif

@@ -1,4 +1,4 @@
-/* The verdicts against the 9 x 9 grid of mapping x filtering, cell by cell. */
+/* Which of the nine kinds of NAT a stranger reaches. */
 #include "nat/verdict.h"
 
 #include <setjmp.h>
@@ -8,14 +8,6 @@
 
 #include <cmocka.h>
 
-/* Rows and columns in the order ei-ei, ei-ad, ei-apd, ad-ei, ad-ad, ad-apd, apd-ei, apd-ad,
- * apd-apd. `P`: plain punching was seen to work between such NATs in the kernel, `.`: ports have to
- * be guessed. */
-static const char *const grid[9] = {
-    "PPPPPPPPP", "PPPPPPPPP", "PPPP..P..", "PPPPPPPPP", "PP.P..P..",
-    "PP.P..P..", "PPPPPPPPP", "PP.P..P..", "PP.P..P..",
-};
-
 static warp_nat_axes axes_of(size_t index) {
   return (warp_nat_axes){.translation = WARP_TRANSLATION_NAT,
                          .mapping = (uint8_t)(index / 3 + 1),
@@ -23,29 +15,10 @@ static warp_nat_axes axes_of(size_t index) {
                          .confidence = 100};
 }
 
-static void test_grid(void **state) {
-  (void)state;
-  unsigned plain = 0;
-  for (size_t a = 0; a < 9; a++) {
-    for (size_t b = 0; b < 9; b++) {
-      warp_nat_axes self = axes_of(a), peer = axes_of(b);
-      char why[WARP_DETAIL_LEN] = "";
-      wg_verdict verdict = wg_nat_punchable(&self, &peer, why, sizeof why);
-      assert_int_equal(verdict, grid[a][b] == 'P' ? WG_VERDICT_YES : WG_VERDICT_NO);
-      assert_int_equal(why[0] == '\0', verdict == WG_VERDICT_YES);
-      plain += verdict == WG_VERDICT_YES;
-    }
-  }
-  assert_int_equal(plain, 57);
-}
-
 static void test_unknown_is_never_ruled_out(void **state) {
   (void)state;
-  warp_nat_axes nothing = {0}, hard = axes_of(8);
   warp_endpoint unmeasured = {0};
   char why[WARP_DETAIL_LEN] = "";
-  assert_int_equal(wg_nat_punchable(&nothing, &hard, why, sizeof why), WG_VERDICT_MAYBE);
-  assert_int_equal(wg_nat_punchable(&hard, &nothing, why, sizeof why), WG_VERDICT_MAYBE);
   assert_int_equal(wg_nat_reachable(&unmeasured, WARP_UDP, "we", why, sizeof why),
                    WG_VERDICT_MAYBE);
   assert_string_equal(why, "");
@@ -80,15 +53,12 @@ static void test_firewall_without_translation(void **state) {
   warp_endpoint behind = {.udp = firewall}, outside = {.udp = axes_of(0)};
   char why[WARP_DETAIL_LEN] = "";
   assert_int_equal(wg_nat_reachable(&behind, WARP_UDP, "we", why, sizeof why), WG_VERDICT_NO);
-  warp_nat_axes restricted = axes_of(2);
-  assert_int_equal(wg_nat_punchable(&firewall, &restricted, why, sizeof why), WG_VERDICT_YES);
   outside.udp.translation = WARP_TRANSLATION_NONE;
   assert_int_equal(wg_nat_reachable(&outside, WARP_UDP, "we", why, sizeof why), WG_VERDICT_YES);
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_grid),
       cmocka_unit_test(test_unknown_is_never_ruled_out),
       cmocka_unit_test(test_reachable),
       cmocka_unit_test(test_opened_by_the_router),

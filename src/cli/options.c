@@ -70,7 +70,7 @@ static void list_plugins(char out[LIST_LEN]) {
 }
 
 static int take_plugin(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
-  if (wg_plugin_list_check(value) != WARP_OK) {
+  if (wg_plugin_names_check(wg_plugin_table, value) != WARP_OK) {
     char all[LIST_LEN];
     list_plugins(all);
     snprintf(why, CLI_WHY_LEN, "no plugin '%.60s': there are auto, %.280s", value, all);

@@ -430,6 +430,11 @@ int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, s
   return status == WARP_NO_SERVER ? no_broker(attempt) : status;
 }
 
+unsigned warp_attempt_turn_limit(const warp_attempt *attempt) {
+  const wg_session *session = attempt->session;
+  return session->role == WARP_INITIATOR ? session->options.turn_limit : WG_TURN_LIMIT;
+}
+
 int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
   const wg_connect_config *config = &attempt->session->connect->config;
   for (size_t i = 0; i < config->relay_count; i++) {

@@ -1,7 +1,6 @@
 /* The switchboard: sessions by id, strangers, accepted streams. */
 #include "connect/session.h"
 
-#include "connect/plugin_table.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +11,8 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   if (connect == NULL)
     return WARP_NOMEM;
   connect->config = *config;
+  if (connect->config.plugins == NULL)
+    connect->config.plugins = wg_plugin_table;
   connect->self =
       (wg_contact_self){.record = &connect->record, .loopback_only = config->loopback_only};
   memcpy(connect->self.machine, config->machine, sizeof connect->self.machine);
@@ -113,6 +114,7 @@ static void set_options(wg_session *session, const warp_connect_options *options
   set->transports = set->transports != 0 ? set->transports : WARP_TCP | WARP_UDP;
   set->head_start_ms = set->head_start_ms != 0 ? set->head_start_ms : WG_HEAD_START_MS;
   set->grace_ms = set->grace_ms != 0 ? set->grace_ms : WG_GRACE_MS;
+  set->turn_limit = set->turn_limit != 0 ? set->turn_limit : WG_TURN_LIMIT;
   set->plugins = session->plugins;
 }
 
@@ -125,8 +127,8 @@ static void on_timeout(void *arg) {
     wg_session_fail(session, WARP_TIMEOUT, true);
 }
 
-static int begin(wg_connect *connect, const wg_record *peer, const warp_connect_options *options,
-                 wg_session **out) {
+static int begin(wg_connect *connect, const wg_record *peer, wg_connect_pin pin,
+                 const warp_connect_options *options, wg_session **out) {
   wg_env *env = connect->config.env;
   wg_session_id id;
   int status = env->ops->random(env, id.bytes, sizeof id.bytes);
@@ -140,6 +142,9 @@ static int begin(wg_connect *connect, const wg_record *peer, const warp_connect_
     status = session->plugins == NULL ? WARP_NOMEM : WARP_OK;
   }
   set_options(session, options);
+  session->family = pin.family;
+  session->route_types =
+      pin.route_type != 0 ? (unsigned)pin.route_type : WARP_NIC_BIND | WARP_EXT_BIND;
   if (status == WARP_OK)
     status = wg_race_build(session);
   if (status != WARP_OK) {
@@ -151,16 +156,24 @@ static int begin(wg_connect *connect, const wg_record *peer, const warp_connect_
   return WARP_OK;
 }
 
-int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
+static bool pin_valid(wg_connect_pin pin) {
+  return (pin.family == 0 || pin.family == WARP_IP4 || pin.family == WARP_IP6) &&
+         (pin.route_type == 0 || pin.route_type == WARP_NIC_BIND ||
+          pin.route_type == WARP_EXT_BIND);
+}
+
+int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_connect_pin pin,
                      const warp_connect_options *options, warp_on_connect cb, void *arg) {
   wg_env *env = connect->config.env;
   if (connect->closing || connect->record_len == 0)
     return WARP_STATE;
-  if (options != NULL && (options->transports & ~(unsigned)(WARP_TCP | WARP_UDP)) != 0)
+  if (!pin_valid(pin) ||
+      (options != NULL && (options->transports & ~(unsigned)(WARP_TCP | WARP_UDP)) != 0))
     return WARP_INVALID;
   if (connect->racing_count >= WG_SESSIONS_MAX)
     return WARP_LIMIT;
-  int status = wg_plugin_list_check(options != NULL ? options->plugins : NULL);
+  int status =
+      wg_plugin_names_check(connect->config.plugins, options != NULL ? options->plugins : NULL);
   wg_record peer;
   if (status == WARP_OK)
     status = wg_record_verify(record, len, wg_utc_ms(env, connect->config.clock), &peer);
@@ -168,7 +181,7 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
     status = WARP_INVALID; /* that is ourselves */
   wg_session *session = NULL;
   if (status == WARP_OK)
-    status = begin(connect, &peer, options, &session);
+    status = begin(connect, &peer, pin, options, &session);
   if (status != WARP_OK)
     return status;
   session->cb = cb;

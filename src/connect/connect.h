@@ -8,6 +8,7 @@
 #define WG_CONNECT_CONNECT_H
 
 #include "connect/mux.h"
+#include "connect/plugin_table.h"
 #include "env/clock.h"
 #include "pipe/pipe.h"
 #include "signal/router.h"
@@ -20,7 +21,9 @@ enum {
   WG_SESSIONS_OWN = 64,      /* of these only for connects of our own, whatever strangers begin */
   WG_SESSIONS_PER_PEER = 16, /* begun by one peer: a program needs a handful, a flood more */
   WG_ENDED_MAX = 64,         /* ended sessions of peers that are remembered */
-  WG_ATTEMPTS_MAX = 32,      /* of one session: plugins x families x route types, with room */
+  WG_ATTEMPTS_MAX = 96,      /* of one session: plugins x families x route types x interfaces */
+  WG_ATTEMPTS_RELAY = 16,    /* of these kept for the relay, which must not be crowded out */
+  WG_TURN_LIMIT = 3,         /* relays tried at once: more only cost packets */
   WG_STREAMS_MAX = 4,        /* accepted streams of one attempt: the peer dials one */
   WG_INBOUND_MAX = 128, /* accepted streams whose hello has not come yet; then the oldest goes */
   WG_RELAYS_MAX = 8,    /* addresses: four servers in both families */
@@ -50,7 +53,15 @@ typedef struct wg_connect_config {
   void *policy_arg;
   const warp_relay *relays; /* borrowed */
   size_t relay_count;
+  wg_plugin_list plugins; /* borrowed; NULL: the built-in ones */
+  bool no_punching;       /* the punch and spray phases are left out, also at a peer's word */
 } wg_connect_config;
+
+/* What a connect is narrowed to; 0: any. */
+typedef struct wg_connect_pin {
+  int family;
+  int route_type;
+} wg_connect_pin;
 
 int wg_connect_new(const wg_connect_config *config, wg_connect **out);
 /* Ends all sessions (their callbacks run with WARP_CANCELED) and pipes. Memory goes with the next
@@ -63,8 +74,9 @@ void wg_connect_set_record(wg_connect *connect, const wg_record *record, const u
 /* Who takes incoming pipes; with NULL every stranger is refused. */
 void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
                        void *arg);
-/* Starts a connect to the owner of a signed record. Errors as warp_auto_connect. */
-int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len,
+/* Starts a connect to the owner of a signed record. Errors as warp_node_connect, whose plugin is
+ * the only one in options.plugins. */
+int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_connect_pin pin,
                      const warp_connect_options *options, warp_on_connect cb, void *arg);
 /* A checked message of a peer. */
 void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg_message *message);

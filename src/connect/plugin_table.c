@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-const warp_plugin *wg_plugin_find(const char *name) {
-  for (size_t i = 0; wg_plugin_table[i] != NULL; i++) {
-    if (strcmp(wg_plugin_table[i]->name, name) == 0)
-      return wg_plugin_table[i];
+const warp_plugin *wg_plugin_find(wg_plugin_list plugins, const char *name) {
+  for (; *plugins != NULL; plugins++) {
+    if (strcmp((*plugins)->name, name) == 0)
+      return *plugins;
   }
   return NULL;
 }
@@ -24,27 +24,27 @@ static bool item_is(const char *item, size_t len, const char *name) {
   return strlen(name) == len && memcmp(item, name, len) == 0;
 }
 
-bool wg_plugin_selected(const char *list, const warp_plugin *plugin) {
-  if (list == NULL || strcmp(list, "auto") == 0)
+bool wg_plugin_selected(const char *names, const warp_plugin *plugin) {
+  if (names == NULL || strcmp(names, "auto") == 0)
     return plugin->phase != WARP_PHASE_NONE;
   size_t len;
-  for (const char *item; (item = next_item(&list, &len)) != NULL;) {
+  for (const char *item; (item = next_item(&names, &len)) != NULL;) {
     if (item_is(item, len, plugin->name))
       return true;
   }
   return false;
 }
 
-int wg_plugin_list_check(const char *list) {
-  if (list == NULL || strcmp(list, "auto") == 0)
+int wg_plugin_names_check(wg_plugin_list plugins, const char *names) {
+  if (names == NULL || strcmp(names, "auto") == 0)
     return WARP_OK;
-  if (*list == '\0')
+  if (*names == '\0')
     return WARP_NOT_FOUND;
   size_t len;
-  for (const char *item; (item = next_item(&list, &len)) != NULL;) {
+  for (const char *item; (item = next_item(&names, &len)) != NULL;) {
     bool found = false;
-    for (size_t i = 0; wg_plugin_table[i] != NULL; i++)
-      found = found || item_is(item, len, wg_plugin_table[i]->name);
+    for (size_t i = 0; plugins[i] != NULL; i++)
+      found = found || item_is(item, len, plugins[i]->name);
     if (!found)
       return WARP_NOT_FOUND;
   }

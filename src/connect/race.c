@@ -1,135 +1,30 @@
 /*
- * The race of an initiator: which attempts there are, in which phases, and when each phase starts.
+ * The race of an initiator: when each phase of its attempts starts.
  *
- * Every combination of plugin, transport, route type and pair of endpoints becomes an attempt. What
- * the measured axes rule out never starts and says why. A phase that has something to try starts
- * one head start after the phase before it that had; when everything that was started has ended,
- * the next one starts at once. With `strict` that is the only way a next one starts, or the end of
- * the phase's share of the timeout.
+ * A phase that has something to try starts one head start after the phase before it that had; when
+ * everything that was started has ended, the next one starts at once. With `strict` that is the
+ * only way a next one starts, or the end of the phase's share of the timeout.
  */
-#include "connect/plugin_table.h"
 #include "connect/session.h"
 
-#include "base/addr.h"
-#include <stdio.h>
+/* One for each phase, in the order in which they start. */
+enum { RACE_STEPS = 4 };
 
-/* Phases in the order in which they start. Punch and spray start together. */
-enum { RACE_STEPS = 3 };
-static const warp_phase steps[RACE_STEPS][2] = {
-    {WARP_PHASE_DIRECT, WARP_PHASE_DIRECT},
-    {WARP_PHASE_PUNCH, WARP_PHASE_SPRAY},
-    {WARP_PHASE_RELAY, WARP_PHASE_RELAY},
-};
-
-/* Pinned plugins without a phase run with the first step. */
-static int step_of(const warp_plugin *plugin) {
-  for (int i = 0; i < RACE_STEPS; i++) {
-    if (plugin->phase == steps[i][0] || plugin->phase == steps[i][1])
-      return i;
+/* Pinned plugins without a phase run with the first step. Punch and spray start together, unless
+ * one phase has to follow the other. */
+static int step_of(const wg_session *session, const warp_plugin *plugin) {
+  switch (plugin->phase) {
+  case WARP_PHASE_NONE:
+  case WARP_PHASE_DIRECT:
+    return 0;
+  case WARP_PHASE_PUNCH:
+    return 1;
+  case WARP_PHASE_SPRAY:
+    return session->options.strict ? 2 : 1;
+  case WARP_PHASE_RELAY:
+    break;
   }
-  return 0;
-}
-
-/* ---- building -------------------------------------------------------------------------------- */
-
-/* A record may name an address that has become ours since: a node that ended, and we took its port.
- */
-static bool is_our_own(const warp_combo *combo) {
-  const warp_endpoint *self = combo->self, *peer = combo->peer;
-  if (combo->route_type == WARP_NIC_BIND)
-    return wg_addr_equal(&peer->nic, &self->nic);
-  const warp_addr *theirs =
-      combo->transport == WARP_TCP ? &peer->external_tcp : &peer->external_udp;
-  const warp_addr *ours = combo->transport == WARP_TCP ? &self->external_tcp : &self->external_udp;
-  return theirs->family != 0 && wg_addr_equal(theirs, ours);
-}
-
-/* Interface addresses are of use only where both sides are proven to share a network; a global
- * interface address without a NAT is already the external one. */
-static int check_route(const wg_session *session, const warp_combo *combo, char *why, size_t room) {
-  const wg_connect *connect = session->connect;
-  if (is_our_own(combo)) {
-    snprintf(why, room, "its address is ours by now: the node it belonged to is gone");
-    return WARP_RULED_OUT;
-  }
-  if (combo->route_type == WARP_EXT_BIND)
-    return WARP_OK; /* whose external address has to be known, the plugin knows */
-  if (wg_may_contact(&connect->self, &session->peer_record, (warp_transport)combo->transport,
-                     &combo->peer->nic) != WARP_OK) {
-    snprintf(why, room, "not proven to be on the same network");
-    return WARP_RULED_OUT;
-  }
-  if (wg_addr_equal(&combo->peer->nic, &combo->peer->external_udp) ||
-      wg_addr_equal(&combo->peer->nic, &combo->peer->external_tcp)) {
-    snprintf(why, room, "the interface address is the external one");
-    return WARP_RULED_OUT;
-  }
-  return WARP_OK;
-}
-
-static int add_combo(wg_session *session, const warp_plugin *plugin, const warp_combo *combo,
-                     size_t self_index, size_t peer_index) {
-  warp_attempt *attempt =
-      wg_attempt_add(session, plugin, (uint16_t)(session->attempt_count + 1), combo);
-  if (attempt == NULL)
-    return session->attempt_count == WG_ATTEMPTS_MAX ? WARP_OK : WARP_NOMEM;
-  attempt->self_index = (uint8_t)self_index;
-  attempt->peer_index = (uint8_t)peer_index;
-  warp_report_row *row = &attempt->row;
-  int status = check_route(session, &attempt->combo, row->detail, sizeof row->detail);
-  if (status == WARP_OK)
-    status = plugin->check == NULL
-                 ? WARP_OK
-                 : plugin->check(&attempt->combo, row->detail, sizeof row->detail);
-  if (status != WARP_OK) {
-    attempt->state = WG_ATTEMPT_RULED_OUT;
-    row->status = status;
-  }
-  return WARP_OK;
-}
-
-/* All route types and transports of one plugin between two endpoints. */
-static int add_pair(wg_session *session, const warp_plugin *plugin, size_t self_index,
-                    size_t peer_index) {
-  const wg_record *own = &session->connect->record;
-  const wg_record *peer = &session->peer_record;
-  unsigned transports = plugin->transports & session->options.transports;
-  for (unsigned transport = WARP_TCP; transport <= WARP_UDP; transport++) {
-    for (unsigned route = WARP_NIC_BIND; route <= WARP_EXT_BIND; route++) {
-      if ((transports & transport) == 0 || (plugin->route_types & route) == 0)
-        continue;
-      warp_combo combo = {.family = own->endpoints[self_index].family,
-                          .route_type = (uint8_t)route,
-                          .transport = (uint8_t)transport,
-                          .self = &own->endpoints[self_index],
-                          .peer = &peer->endpoints[peer_index]};
-      int status = add_combo(session, plugin, &combo, self_index, peer_index);
-      if (status != WARP_OK)
-        return status;
-    }
-  }
-  return WARP_OK;
-}
-
-int wg_race_build(wg_session *session) {
-  const wg_record *own = &session->connect->record;
-  const wg_record *peer = &session->peer_record;
-  for (size_t p = 0; wg_plugin_table[p] != NULL; p++) {
-    const warp_plugin *plugin = wg_plugin_table[p];
-    if (!wg_plugin_selected(session->plugins, plugin) ||
-        (session->options.no_relay && plugin->phase == WARP_PHASE_RELAY))
-      continue;
-    for (size_t i = 0; i < own->endpoint_count; i++) {
-      for (size_t j = 0; j < peer->endpoint_count; j++) {
-        if (own->endpoints[i].family != peer->endpoints[j].family)
-          continue;
-        int status = add_pair(session, plugin, i, j);
-        if (status != WARP_OK)
-          return status;
-      }
-    }
-  }
-  return WARP_OK;
+  return 3;
 }
 
 /* ---- running --------------------------------------------------------------------------------- */
@@ -137,7 +32,7 @@ int wg_race_build(wg_session *session) {
 static bool step_has_waiting(const wg_session *session, int step) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     const warp_attempt *attempt = session->attempts[i];
-    if (attempt->state == WG_ATTEMPT_WAITING && step_of(attempt->plugin) == step)
+    if (attempt->state == WG_ATTEMPT_WAITING && step_of(session, attempt->plugin) == step)
       return true;
   }
   return false;
@@ -178,7 +73,7 @@ static void start_step(wg_session *session, int step) {
   size_t count = session->attempt_count;
   for (size_t i = 0; i < count && session->state == WG_SESSION_RACING; i++) {
     warp_attempt *attempt = session->attempts[i];
-    if (attempt->state == WG_ATTEMPT_WAITING && step_of(attempt->plugin) == step)
+    if (attempt->state == WG_ATTEMPT_WAITING && step_of(session, attempt->plugin) == step)
       wg_attempt_run(attempt, NULL);
   }
   if (session->state != WG_SESSION_RACING)

@@ -8,7 +8,6 @@
  */
 #include "connect/session.h"
 
-#include "connect/plugin_table.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,8 +276,8 @@ int wg_session_open_attempt(wg_session *session, const wg_message *message, warp
   }
   if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING)
     return WARP_STATE;
-  const warp_plugin *plugin = wg_plugin_find(message->plugin);
-  if (plugin == NULL)
+  const warp_plugin *plugin = wg_plugin_find(session->connect->config.plugins, message->plugin);
+  if (plugin == NULL || !wg_plugin_allowed(session->connect, plugin))
     return WARP_UNSUPPORTED;
   warp_combo combo = {
       .family = message->family,

@@ -127,11 +127,14 @@ struct wg_session {
   uint64_t begun_us;
   warp_attempt *attempts[WG_ATTEMPTS_MAX];
   size_t attempt_count;
-  bool peer_told; /* the peer knows of this session */
+  uint16_t last_number; /* initiator: of the attempts */
+  bool peer_told;       /* the peer knows of this session */
   wg_timer deadline;
   /* initiator */
   warp_connect_options options;
-  char *plugins; /* copy of options.plugins */
+  char *plugins;        /* copy of options.plugins */
+  int family;           /* 0: any */
+  unsigned route_types; /* bits */
   warp_on_connect cb;
   void *cb_arg;
   wg_timer phase_timer; /* initiator: the next phase; responder: how long to wait for more */
@@ -168,8 +171,11 @@ void wg_session_send_end(wg_session *session, int status);
 
 /* ---- race: which attempts there are and when they start (initiator) -------------------------- */
 
-/* Lists every combination, ruled out ones with their reason. WARP_NOMEM. */
+/* Lists every combination of the present records that is not listed yet, ruled out ones with their
+ * reason. WARP_NOMEM. */
 int wg_race_build(wg_session *session);
+/* Does the configuration let attempts of this plugin run? */
+bool wg_plugin_allowed(const wg_connect *connect, const warp_plugin *plugin);
 /* Starts the first phase that has something to try. */
 void wg_race_start(wg_session *session);
 /* An attempt ended: starts the next phase if nothing of the started ones runs. False when nothing

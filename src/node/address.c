@@ -74,7 +74,8 @@ static int new_connect(warp_node *node) {
                               .policy = node->conf.contact_policy,
                               .policy_arg = node->conf.contact_arg,
                               .relays = node->relays,
-                              .relay_count = node->relay_count};
+                              .relay_count = node->relay_count,
+                              .no_punching = !node->conf.enable_punching};
   memcpy(config.machine, node->machine, sizeof config.machine);
   return wg_connect_new(&config, &node->connect);
 }

@@ -10,6 +10,7 @@ enum { WG_CONF_LIST_MAX = 16 };
 warp_conf warp_conf_default(void) {
   return (warp_conf){
       .enable_stun_clients = true,
+      .enable_punching = true,
       .enable_nickname = true,
       .sig_pipe_no = 1,
       .server_timeout_ms = 2000,
@@ -17,7 +18,7 @@ warp_conf warp_conf_default(void) {
 }
 
 warp_conf warp_conf_test(void) {
-  return (warp_conf){.loopback_only = true, .server_timeout_ms = 500};
+  return (warp_conf){.enable_punching = true, .loopback_only = true, .server_timeout_ms = 500};
 }
 
 /* Every string of the copy is freed through this list. */

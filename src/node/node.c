@@ -152,13 +152,27 @@ int warp_node_listen(warp_node *node, warp_node_on_pipe pipe_cb, warp_node_on_mi
   return WARP_OK;
 }
 
-int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
-                      const warp_connect_options *options, warp_on_connect cb, void *arg) {
-  if (node == NULL || record == NULL || cb == NULL)
+int warp_node_connect(warp_node *node, int family, int route_type, const uint8_t *record,
+                      size_t len, const char *plugin_name, const warp_connect_options *options,
+                      warp_on_connect cb, void *arg) {
+  if (node == NULL || record == NULL || cb == NULL ||
+      (plugin_name != NULL && strchr(plugin_name, ',') != NULL))
     return WARP_INVALID;
   if (node->state != WG_NODE_RUNNING)
     return WARP_STATE;
-  return wg_connect_start(node->connect, record, len, options, cb, arg);
+  warp_connect_options pinned = {0};
+  if (options != NULL)
+    pinned = *options;
+  if (plugin_name != NULL)
+    pinned.plugins = plugin_name;
+  return wg_connect_start(node->connect, record, len,
+                          (wg_connect_pin){.family = family, .route_type = route_type}, &pinned, cb,
+                          arg);
+}
+
+int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
+                      const warp_connect_options *options, warp_on_connect cb, void *arg) {
+  return warp_node_connect(node, 0, 0, record, len, NULL, options, cb, arg);
 }
 
 void wg_node_renew(warp_node *node) {

@@ -358,6 +358,9 @@ typedef struct warp_relay {
 } warp_relay;
 /* The relay number `index` of the attempt's family. WARP_NOT_FOUND past the last one. */
 WARP_API int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out);
+/* How many relays may be tried at once: warp_connect_options.turn_limit, at the peer its default.
+ */
+WARP_API unsigned warp_attempt_turn_limit(const warp_attempt *attempt);
 /* A pipe that won over this attempt lives on: the plugin's state, sockets and timers live until it
  * is closed, and `stop` is called then. Call it before warp_path_secure when the path needs the
  * plugin (a relay). */

@@ -397,6 +397,14 @@ typedef void (*warp_on_connect)(void *arg, warp_pipe *pipe, int status, const wa
 WARP_API int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
 
+/* The same with one plugin only, also one that has no phase (`plugin_name` NULL: those of the
+ * options), between interface addresses (WARP_NIC_BIND) or external ones (WARP_EXT_BIND) only, and
+ * in one family only; 0 for either: any. It overrides the options' list of plugins. Errors as of
+ * warp_auto_connect; WARP_INVALID also for another family or route type. */
+WARP_API int warp_node_connect(warp_node *node, int family, int route_type, const uint8_t *record,
+                               size_t len, const char *plugin_name,
+                               const warp_connect_options *options, warp_on_connect cb, void *arg);
+
 /* ---- names ----------------------------------------------------------------------------------- */
 
 /* Longest name without suffix. Letters a-z, digits and inner hyphens. */

@@ -22,15 +22,15 @@ static void test_every_plugin_keeps_the_contract(void **state) {
     assert_true(plugin->route_types != 0);
     assert_true(plugin->timeout_ms > 0);
     assert_non_null(plugin->run);
-    assert_ptr_equal(wg_plugin_find(plugin->name), plugin);
+    assert_ptr_equal(wg_plugin_find(wg_plugin_table, plugin->name), plugin);
   }
   assert_true(count >= 4);
 }
 
 static void test_lists(void **state) {
   (void)state;
-  const warp_plugin *direct = wg_plugin_find("direct_connect");
-  const warp_plugin *punch = wg_plugin_find("udp_punch");
+  const warp_plugin *direct = wg_plugin_find(wg_plugin_table, "direct_connect");
+  const warp_plugin *punch = wg_plugin_find(wg_plugin_table, "udp_punch");
   assert_non_null(direct);
   assert_non_null(punch);
   assert_true(wg_plugin_selected(NULL, direct));
@@ -45,14 +45,14 @@ static void test_lists(void **state) {
 
 static void test_unknown_names_are_found_out(void **state) {
   (void)state;
-  assert_int_equal(wg_plugin_list_check(NULL), WARP_OK);
-  assert_int_equal(wg_plugin_list_check("auto"), WARP_OK);
-  assert_int_equal(wg_plugin_list_check("turn,udp_punch"), WARP_OK);
-  assert_int_equal(wg_plugin_list_check("turn,magic"), WARP_NOT_FOUND);
-  assert_int_equal(wg_plugin_list_check("turn,"), WARP_OK);
-  assert_int_equal(wg_plugin_list_check(",turn"), WARP_NOT_FOUND);
-  assert_int_equal(wg_plugin_list_check(""), WARP_NOT_FOUND);
-  assert_null(wg_plugin_find("magic"));
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, NULL), WARP_OK);
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, "auto"), WARP_OK);
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, "turn,udp_punch"), WARP_OK);
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, "turn,magic"), WARP_NOT_FOUND);
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, "turn,"), WARP_OK);
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, ",turn"), WARP_NOT_FOUND);
+  assert_int_equal(wg_plugin_names_check(wg_plugin_table, ""), WARP_NOT_FOUND);
+  assert_null(wg_plugin_find(wg_plugin_table, "magic"));
 }
 
 int main(void) {

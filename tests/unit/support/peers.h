@@ -5,7 +5,7 @@
 #include "sim.h"
 #include <warpgate/warpgate.h>
 
-enum { PEER_ROWS = 64, PEER_INBOX = 4096, PEER_PHASES = 16 };
+enum { PEER_ROWS = 192, PEER_INBOX = 4096, PEER_PHASES = 16 };
 
 typedef struct peer {
   sim_world *world;

@@ -106,12 +106,11 @@ typedef struct wg_portmap_grant {
 } wg_portmap_grant;
 /* The router granted the port (WARP_OK), or a renewal gave another external address (WARP_OK
  * again), or there is none any more or never was, and why (grant NULL: WARP_NOT_FOUND without a
- * router that speaks a protocol, WARP_REFUSED, WARP_TIMEOUT, WARP_IO). The driver goes on renewing
- * and trying.
- */
+ * router that speaks a protocol, WARP_REFUSED, WARP_TIMEOUT, WARP_IO); told of each change once.
+ * The driver goes on renewing at half of the lifetime, and trying with growing pauses. */
 enum {
   WG_PORTMAP_MS =
-      5000, /* finding a UPnP router by multicast takes 2 s, its answers one more each */
+      5000, /* finding a UPnP router by multicast takes 1 s, its answers one more each */
   WG_PORTMAP_CLOSE_MS = 2000,
 };
 typedef void (*wg_portmap_cb)(void *arg, int status, const wg_portmap_grant *grant);
@@ -179,7 +178,8 @@ typedef struct wg_env_ops {
    * missing. */
   int (*file_write)(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
   /* Asks the router of `local` (an interface address and port) to let everybody in there. The
-   * first answer of the callback comes within WG_PORTMAP_MS. WARP_NOMEM, WARP_LIMIT. */
+   * first answer of the callback comes within WG_PORTMAP_MS. WARP_NOMEM, WARP_LIMIT,
+   * WARP_UNSUPPORTED (IPv6). */
   int (*portmap_open)(wg_env *env, const warp_addr *local, warp_transport transport,
                       wg_portmap_cb cb, void *arg, wg_portmap **out);
   /* Has the router close it; the loop lives at most WG_PORTMAP_CLOSE_MS longer for that. */

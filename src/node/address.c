@@ -21,6 +21,15 @@ static void fill_endpoint(const warp_node *node, const wg_family *family, warp_e
     endpoint->external_udp = endpoint->nic;
   if (global && endpoint->external_tcp.family == 0)
     endpoint->external_tcp = endpoint->nic;
+  for (size_t i = 0; i < WG_NODE_OPENINGS; i++) {
+    const wg_opening *opening = &family->openings[i];
+    const warp_addr *external = wg_opening_address(opening);
+    if (external == NULL)
+      continue;
+    *(opening->transport == WARP_TCP ? &endpoint->external_tcp : &endpoint->external_udp) =
+        *external;
+    endpoint->port_mapped |= (uint8_t)opening->transport;
+  }
 }
 
 /* Hosts and ports, never the credentials: the record is public. */
@@ -57,6 +66,7 @@ int wg_node_issue_record(warp_node *node) {
   if (len < 0)
     return len;
   node->record_len = (size_t)len;
+  node->record_stale = false;
   wg_connect_set_record(node->connect, record, node->record_bytes, node->record_len);
   return WARP_OK;
 }

@@ -10,11 +10,14 @@
 
 enum {
   WG_NODE_FAMILIES = 2,
+  WG_NODE_OPENINGS = 2,         /* TCP and UDP */
   WG_NODE_STUN_SERVERS = 4,     /* two are needed to tell a wrong one, more add nothing */
   WG_NODE_PORT_TURNS = 256,     /* listen ports tried: so many programs on one machine */
   WG_RECORD_LIFETIME_S = 86400, /* a record is issued anew at half of this */
   WG_MAPPING_REFRESH_S =
       20, /* under the 30 s that common NATs keep UDP mappings (RFC 4787 REQ-5 asks for 120) */
+  WG_PORTMAP_START_MS = 300, /* a start waits for routers that answer at once (NAT-PMP: RFC 6886
+                                section 3.1 sends again after 250 ms), not for a search by UPnP */
 };
 
 typedef enum wg_node_state { WG_NODE_STARTING, WG_NODE_RUNNING, WG_NODE_CLOSING } wg_node_state;
@@ -25,6 +28,17 @@ typedef struct wg_lookup {
   wg_resolve *resolve;
   size_t index;
 } wg_lookup;
+
+/* A port that the local router is asked to open, of one transport. */
+typedef struct wg_opening {
+  struct wg_family *family;
+  warp_transport transport;
+  wg_portmap *portmap; /* NULL: not asked for */
+  bool answered;
+  int status;           /* of the last answer */
+  warp_addr external;   /* what was granted; family 0: nothing */
+  const char *protocol; /* by which; static storage */
+} wg_opening;
 
 /* What the node has of one IP family. */
 typedef struct wg_family {
@@ -38,7 +52,9 @@ typedef struct wg_family {
   bool measured;
   warp_nat_axes axes;
   wg_mapping *udp_mapping, *tcp_mapping;
+  bool udp_awaited, tcp_awaited; /* the start waits for the mapping */
   warp_addr external_udp, external_tcp;
+  wg_opening openings[WG_NODE_OPENINGS];
 } wg_family;
 
 struct warp_node {
@@ -84,9 +100,13 @@ struct warp_node {
   wg_record record;
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len;
+  bool record_stale; /* something of it changed while the node starts */
   wg_timer renew;
+  uint64_t router_asked_us;
+  bool router_awaited;   /* the start waits for the router, */
+  wg_timer router_timer; /* so long */
   char nickname[WARP_NAME_MAX + 1];
-  bool nickname_pending;
+  bool nickname_pending, nickname_kept;
   warp_node_on_pipe on_pipe;
   warp_node_on_miss on_miss;
   void *listen_arg;
@@ -118,6 +138,13 @@ void wg_node_listen_on_ifs(warp_node *node); /* listen.c */
 void wg_node_build_address(warp_node *node); /* address.c */
 void wg_node_setup_names(warp_node *node);   /* nicknames.c */
 void wg_node_setup_plugins(warp_node *node);
+void wg_node_start_port_forwarding(warp_node *node);    /* portmap.c */
+void wg_node_finalize_port_forwarding(warp_node *node); /* portmap.c */
+
+/* What the router opened and strangers really reach; NULL: nothing, or only up to another NAT. */
+const warp_addr *wg_opening_address(const wg_opening *opening);
+/* Has the router close everything. */
+void wg_node_close_openings(warp_node *node);
 
 /* How many of the configured brokers are used: the first sig_pipe_no, WG_ROUTER_BROKERS at most. */
 size_t wg_node_broker_count(const warp_node *node);
@@ -130,7 +157,8 @@ void wg_node_start_mappings(warp_node *node);
 void wg_node_close_sockets(warp_node *node);
 /* Issues the record anew: the next sequence number, today's addresses. WARP_TOO_BIG, ... */
 int wg_node_issue_record(warp_node *node);
-/* The record changed or grows old: issue it and register it again. */
+/* The record changed or grows old: issue it and register it again. During the start that waits for
+ * its end. */
 void wg_node_renew(warp_node *node);
 
 #endif

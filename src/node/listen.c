@@ -74,32 +74,33 @@ static void listening(warp_node *node) {
                     node->port, udp, tcp);
 }
 
-static void mapping_known(warp_node *node) {
-  if (node->mappings_pending > 0 && --node->mappings_pending == 0)
+static void mapping_known(warp_node *node, bool *awaited) {
+  *awaited = false;
+  if (--node->mappings_pending == 0)
     listening(node);
 }
 
 /* Later changes mean that the NAT moved us: the record has to say so. */
-static void on_mapping(wg_family *family, warp_addr *known, int status, const warp_addr *external) {
+static void on_mapping(wg_family *family, warp_addr *known, bool *awaited, int status,
+                       const warp_addr *external) {
   warp_node *node = family->node;
-  bool starting = node->mappings_pending > 0;
   bool changed = status == WARP_OK && !wg_addr_equal(known, external);
   if (changed)
     *known = *external;
-  if (starting)
-    mapping_known(node);
+  if (*awaited)
+    mapping_known(node, awaited);
   else if (changed)
     wg_node_renew(node);
 }
 
 static void on_udp_mapping(void *arg, int status, const warp_addr *external) {
   wg_family *family = arg;
-  on_mapping(family, &family->external_udp, status, external);
+  on_mapping(family, &family->external_udp, &family->udp_awaited, status, external);
 }
 
 static void on_tcp_mapping(void *arg, int status, const warp_addr *external) {
   wg_family *family = arg;
-  on_mapping(family, &family->external_tcp, status, external);
+  on_mapping(family, &family->external_tcp, &family->tcp_awaited, status, external);
 }
 
 static const warp_addr *stun_server(const warp_node *node, int family) {
@@ -110,19 +111,20 @@ static const warp_addr *stun_server(const warp_node *node, int family) {
   return NULL;
 }
 
+/* A server that did not answer the measurement is not waited for once more: if it comes to life,
+ * the record is renewed. */
 static void start_mappings(warp_node *node, wg_family *family) {
   const warp_addr *server = stun_server(node, family->family);
   if (!family->present || server == NULL)
     return;
   warp_addr local = wg_addr_with_port(&family->interface.addr, node->port);
-  node->mappings_pending++;
   if (wg_mapping_udp(node->env, &family->mux, server, WG_MAPPING_REFRESH_S, on_udp_mapping, family,
-                     &family->udp_mapping) != WARP_OK)
-    node->mappings_pending--;
-  node->mappings_pending++;
+                     &family->udp_mapping) == WARP_OK)
+    family->udp_awaited = family->measured;
   if (wg_mapping_tcp(node->env, &local, server, WG_MAPPING_REFRESH_S, on_tcp_mapping, family,
-                     &family->tcp_mapping) != WARP_OK)
-    node->mappings_pending--;
+                     &family->tcp_mapping) == WARP_OK)
+    family->tcp_awaited = family->measured;
+  node->mappings_pending += (family->udp_awaited ? 1U : 0U) + (family->tcp_awaited ? 1U : 0U);
 }
 
 void wg_node_listen_on_ifs(warp_node *node) {
@@ -151,5 +153,6 @@ void wg_node_close_sockets(warp_node *node) {
     family->measure = NULL;
     family->udp_mapping = family->tcp_mapping = NULL;
   }
+  wg_node_close_openings(node);
   close_port(node);
 }

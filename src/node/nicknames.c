@@ -8,6 +8,7 @@ static void on_derived(void *arg, int status, const uint8_t *record, size_t len)
   if (!node->nickname_pending)
     return;
   node->nickname_pending = false;
+  node->nickname_kept = status == WARP_OK;
   wg_node_step_done(node, WARP_START_SETUP_NICKNAME_SERVICE, status, "%s" WG_NAME_SUFFIX ": %s",
                     node->nickname, status == WARP_OK ? "registered" : warp_strerror(status));
 }

@@ -29,6 +29,9 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
   for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
     node->families[i].node = node;
     node->families[i].family = families[i];
+    for (size_t k = 0; k < WG_NODE_OPENINGS; k++)
+      node->families[i].openings[k] =
+          (wg_opening){.family = &node->families[i], .transport = k == 0 ? WARP_TCP : WARP_UDP};
   }
   wg_node_begin_start(node);
   *out = node;
@@ -67,7 +70,8 @@ static void tear_down(warp_node *node) {
   wg_timer_stop(node->env, &node->step_timer);
   wg_timer_stop(node->env, &node->signal_timer);
   wg_timer_stop(node->env, &node->renew);
-  node->signal_waiting = node->nickname_pending = false;
+  wg_timer_stop(node->env, &node->router_timer);
+  node->signal_waiting = node->nickname_pending = node->router_awaited = false;
   wg_node_cancel_lookups(node);
   if (node->names != NULL)
     wg_names_close(node->names);
@@ -176,6 +180,7 @@ int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
 }
 
 void wg_node_renew(warp_node *node) {
+  node->record_stale = node->state == WG_NODE_STARTING && node->record_len > 0;
   if (node->state != WG_NODE_RUNNING)
     return;
   if (wg_node_issue_record(node) != WARP_OK)

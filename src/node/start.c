@@ -15,10 +15,16 @@ typedef struct start_row {
 } start_row;
 
 static const start_row rows[] = {
-    {{wg_node_load_interfaces}}, {{wg_node_load_machine}},
-    {{wg_node_load_key}},        {{wg_node_measure, wg_node_setup_signal}},
-    {{wg_node_listen_on_ifs}},   {{wg_node_build_address}},
-    {{wg_node_setup_names}},     {{wg_node_setup_plugins}},
+    {{wg_node_load_interfaces}},
+    {{wg_node_load_machine}},
+    {{wg_node_load_key}},
+    {{wg_node_measure, wg_node_setup_signal}},
+    {{wg_node_listen_on_ifs}},
+    {{wg_node_build_address}},
+    {{wg_node_start_port_forwarding}},
+    {{wg_node_setup_names}},
+    {{wg_node_setup_plugins}},
+    {{wg_node_finalize_port_forwarding}},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
@@ -26,6 +32,8 @@ static void on_row(void *arg) {
   warp_node *node = arg;
   if (node->step == ROWS) {
     node->state = WG_NODE_RUNNING;
+    if (node->record_stale)
+      wg_node_renew(node);
     node->on_start(node->on_start_arg, node, WARP_OK);
     return;
   }

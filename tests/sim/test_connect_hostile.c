@@ -301,9 +301,10 @@ static void test_strangers_leave_room(void **state) {
   assert_int_equal(calls, WG_SESSIONS_OWN);
 }
 
-static void nobody(void *arg, const wg_carried *packet, const warp_addr *from) {
+static void nobody(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
   (void)arg;
-  (void)packet;
+  (void)payload;
+  (void)len;
   (void)from;
 }
 

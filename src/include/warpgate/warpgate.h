@@ -206,8 +206,7 @@ typedef struct warp_conf {
   const char *const *settings;     /* of plugins, as "random_probe.rate=100" */
   const char *plugin_dir;          /* folder of plugins from outside (*.so); NULL: none */
   uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */
-  /* How long the start waits for servers at each step that asks them; 0: 2000. A STUN server that
-   * is dead costs 2 s more, for the mapping of the listen port. */
+  /* How long the start waits for servers at each step that asks them; 0: 2000. */
   uint32_t server_timeout_ms;
   warp_contact_policy contact_policy; /* NULL: everybody may connect */
   void *contact_arg;

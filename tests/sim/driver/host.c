@@ -89,8 +89,8 @@ sim_host *sim_host_new(sim_network *network, const char *name, const char *addre
   for (size_t i = 0; i < host->machine_id_len; i++) {
     host->machine_id[i] = (uint8_t)wg_rng_below(&hardware, 256);
   }
-  wg_list *lists[] = {&host->files,     &host->udp,      &host->tcp,
-                      &host->listeners, &host->resolves, &host->brokers};
+  wg_list *lists[] = {&host->files,    &host->udp,     &host->tcp,     &host->listeners,
+                      &host->resolves, &host->brokers, &host->portmaps};
   for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
     wg_list_init(lists[i]);
   }
@@ -149,7 +149,8 @@ static size_t list_length(const wg_list *list) {
 
 size_t sim_host_handles(sim_host *host) {
   size_t count = list_length(&host->udp) + list_length(&host->listeners) +
-                 list_length(&host->resolves) + list_length(&host->brokers);
+                 list_length(&host->resolves) + list_length(&host->brokers) +
+                 list_length(&host->portmaps);
   for (wg_list *item = host->tcp.next; item != &host->tcp; item = item->next) {
     count += WG_CONTAINER(item, wg_tcp, item)->owned;
   }
@@ -159,6 +160,7 @@ size_t sim_host_handles(sim_host *host) {
 static void host_free(sim_host *host) {
   sim_brokers_free(host);
   sim_resolves_free(host);
+  sim_portmaps_free(host);
   while (!wg_list_empty(&host->udp)) {
     sim_udp_close(WG_CONTAINER(host->udp.next, wg_udp, item));
   }
@@ -374,5 +376,7 @@ const wg_env_ops sim_env_ops = {
     .broker_close = sim_broker_close,
     .file_read = sim_file_read,
     .file_write = sim_file_write,
+    .portmap_open = sim_portmap_open,
+    .portmap_close = sim_portmap_close,
     .machine_id = host_machine_id,
 };

@@ -104,6 +104,10 @@ void sim_nat_free(sim_nat_box *box);
 const warp_addr *sim_nat_external(const sim_nat_box *box);
 bool sim_nat_resets(const sim_nat_box *box);
 void sim_nat_flush(sim_nat_box *box);
+/* Lets everybody in by an external port; false when it is another's, or there is no room. */
+bool sim_nat_open(sim_nat_box *box, uint8_t proto, uint16_t port, const warp_addr *inside);
+void sim_nat_close(sim_nat_box *box, uint8_t proto, uint16_t port);
+size_t sim_nat_openings(const sim_nat_box *box);
 size_t sim_nat_count(sim_nat_box *box, uint64_t now_us);
 /* Translates what leaves; false when no port is left. */
 bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst);
@@ -117,6 +121,7 @@ struct sim_network {
   sim_link link;
   bool up;
   sim_nat_box *nat;
+  sim_router router;
   wg_rng rng;
 };
 void sim_networks_free(sim_world *world);
@@ -150,7 +155,7 @@ struct sim_host {
   uint8_t machine_id[64], mac[6];
   size_t machine_id_len;
   int file_status;
-  wg_list files, udp, tcp, listeners, resolves, brokers;
+  wg_list files, udp, tcp, listeners, resolves, brokers, portmaps;
 };
 
 #define SIM_HOST(pointer) WG_CONTAINER(pointer, sim_host, env)
@@ -275,6 +280,13 @@ int sim_resolve(wg_env *env, const char *host, uint16_t port, int family, wg_res
                 void *arg, wg_resolve **out);
 void sim_resolve_cancel(wg_resolve *resolve);
 void sim_resolves_free(sim_host *host);
+
+int sim_portmap_open(wg_env *env, const warp_addr *local, warp_transport transport,
+                     wg_portmap_cb cb, void *arg, wg_portmap **out);
+void sim_portmap_close(wg_portmap *portmap);
+void sim_portmaps_free(sim_host *host);
+/* Has them ask their router again, whose mind has changed. */
+void sim_portmaps_ask(sim_host *host);
 
 int sim_broker_open(wg_env *env, const wg_broker_options *options,
                     const wg_broker_handlers *handlers, void *arg, wg_broker **out);

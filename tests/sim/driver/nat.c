@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 1024, PORT_MIN = 1024, PORT_COUNT = 65536 - PORT_MIN };
+enum { OPENINGS = 16, BUCKETS = 1024, PORT_MIN = 1024, PORT_COUNT = 65536 - PORT_MIN };
 
 typedef struct session {
   wg_list by_port, by_inside;
@@ -17,9 +17,17 @@ typedef struct session {
   bool opened; /* the inside sent on it: only then is its mapping there for other remotes */
 } session;
 
+/* A port that the inside asked for: everybody may come in by it. */
+typedef struct opening {
+  uint8_t proto; /* 0: unused */
+  uint16_t port;
+  warp_addr inside;
+} opening;
+
 struct sim_nat_box {
   sim_nat nat;
   warp_addr external;
+  opening openings[OPENINGS];
   wg_rng rng;
   uint16_t next_port;
   wg_list by_port[BUCKETS], by_inside[BUCKETS];
@@ -51,6 +59,7 @@ void sim_nat_flush(sim_nat_box *box) {
       forget(WG_CONTAINER(box->by_port[i].next, session, by_port));
     }
   }
+  memset(box->openings, 0, sizeof box->openings);
 }
 
 void sim_nat_free(sim_nat_box *box) {
@@ -193,6 +202,45 @@ static uint16_t allocate(sim_nat_box *box, uint64_t now_us, uint8_t proto, uint1
   return 0;
 }
 
+/* ---- opened ports ---------------------------------------------------------------------------- */
+
+static opening *find_opening(sim_nat_box *box, uint8_t proto, uint16_t port) {
+  for (size_t i = 0; i < OPENINGS; i++) {
+    if (box->openings[i].proto == proto && box->openings[i].port == port) {
+      return &box->openings[i];
+    }
+  }
+  return NULL;
+}
+
+bool sim_nat_open(sim_nat_box *box, uint8_t proto, uint16_t port, const warp_addr *inside) {
+  opening *found = find_opening(box, proto, port);
+  if (found != NULL) {
+    return wg_addr_equal(&found->inside, inside);
+  }
+  found = find_opening(box, 0, 0);
+  if (found == NULL || port < PORT_MIN) {
+    return false;
+  }
+  *found = (opening){.proto = proto, .port = port, .inside = *inside};
+  return true;
+}
+
+void sim_nat_close(sim_nat_box *box, uint8_t proto, uint16_t port) {
+  opening *found = find_opening(box, proto, port);
+  if (found != NULL) {
+    *found = (opening){0};
+  }
+}
+
+size_t sim_nat_openings(const sim_nat_box *box) {
+  size_t count = 0;
+  for (size_t i = 0; i < OPENINGS; i++) {
+    count += box->openings[i].proto != 0;
+  }
+  return count;
+}
+
 /* ---- translating ----------------------------------------------------------------------------- */
 
 bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst) {
@@ -226,12 +274,13 @@ static warp_addr show_apart(sim_nat_box *box, uint64_t now_us, uint8_t proto,
 bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst) {
   session *entry = find_incoming(box, now_us, proto, dst->port, src, true);
   if (entry == NULL) {
-    const session *opening = find_incoming(box, now_us, proto, dst->port, src, false);
-    if (opening == NULL) {
+    const opening *asked_for = find_opening(box, proto, dst->port);
+    const session *like = find_incoming(box, now_us, proto, dst->port, src, false);
+    if (like == NULL && asked_for == NULL) {
       return false;
     }
     /* An answer to it will leave by the same session, so from the same port. */
-    warp_addr inside = opening->inside;
+    warp_addr inside = asked_for != NULL ? asked_for->inside : like->inside;
     warp_addr shown = show_apart(box, now_us, proto, &inside, src);
     entry = add(box, proto, &inside, dst->port, src);
     entry->shown = shown;

@@ -48,6 +48,21 @@ size_t sim_network_mappings(sim_network *network) {
   return network->nat != NULL ? sim_nat_count(network->nat, network->world->now_us) : 0;
 }
 
+void sim_network_set_router(sim_network *network, const sim_router *router) {
+  network->router = router != NULL ? *router : (sim_router){0};
+  const wg_list *hosts = &network->world->hosts;
+  for (wg_list *item = hosts->next; item != hosts; item = item->next) {
+    sim_host *host = WG_CONTAINER(item, sim_host, item);
+    if (host->network == network) {
+      sim_portmaps_ask(host);
+    }
+  }
+}
+
+size_t sim_network_openings(const sim_network *network) {
+  return network->nat != NULL ? sim_nat_openings(network->nat) : 0;
+}
+
 void sim_networks_free(sim_world *world) {
   while (!wg_list_empty(&world->networks)) {
     sim_network *network = WG_CONTAINER(world->networks.next, sim_network, item);

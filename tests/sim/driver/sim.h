@@ -118,6 +118,20 @@ void sim_network_reboot_nat(sim_network *network);
 /* Mappings (one for each inside address, external port and remote address) alive now. */
 size_t sim_network_mappings(sim_network *network);
 
+/* A router that opens ports when its hosts ask for it; without a protocol it answers nobody. */
+typedef struct sim_router {
+  const char *protocol; /* "NAT-PMP"; static storage */
+  warp_addr external;   /* the address it says it has; family 0: the NAT's */
+  uint32_t delay_ms;    /* until it answers */
+  bool refuses;
+  uint16_t taken; /* so many ports from the one asked for on are another's */
+} sim_router;
+/* The network's router from now on; none (NULL) at first. What hosts have asked for is asked for
+ * again, as after a renewal. */
+void sim_network_set_router(sim_network *network, const sim_router *router);
+/* Ports of the NAT that are open now because a host asked for it. */
+size_t sim_network_openings(const sim_network *network);
+
 /* ---- hosts ----------------------------------------------------------------------------------- */
 
 enum { SIM_ADDRESSES_MAX = 8 };
@@ -148,6 +162,7 @@ void sim_host_set_machine_id(sim_host *host, const void *id, size_t len);
  *   WARP_TIMEOUT after 10 times. wg_tcp_queued counts what does not fit into the window.
  * - Numeric addresses resolve in no time, names in one round trip to the core, a dead name fails
  *   with WARP_TIMEOUT after 5 s.
+ * - A router is asked again every 300 s; where there is none that is known after 1.25 s.
  * - A broker connection is a simulated TCP connection: 3 round trips to WARP_OK. It fails with
  *   WARP_TIMEOUT when it is not up after 10 s, and finds a silent broker by a ping every 30 s.
  *   on_state tells of every failed try.

@@ -7,13 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct warp_udp_socket {
-  wg_list link;
-  warp_attempt *attempt;
-  wg_udp *udp;
-  warp_udp_received cb;
-};
-
 static wg_env *env_of(const warp_attempt *attempt) {
   return attempt->session->connect->config.env;
 }
@@ -105,12 +98,6 @@ static void stop_plugin(warp_attempt *attempt) {
   stop_timers(attempt);
   if (attempt->plugin->stop != NULL)
     attempt->plugin->stop(attempt);
-  while (!wg_list_empty(&attempt->sockets)) {
-    warp_udp_socket *socket = WG_CONTAINER(attempt->sockets.next, warp_udp_socket, link);
-    wg_list_remove(&socket->link);
-    env_of(attempt)->ops->udp_close(socket->udp);
-    free(socket);
-  }
 }
 
 static void discard_candidates(warp_attempt *attempt, const wg_candidate *but) {
@@ -139,6 +126,11 @@ void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winne
   if (ran && !kept)
     stop_plugin(attempt);
   wg_dials_abort(attempt);
+  bool path_won = attempt->path != NULL && wg_path_won(attempt->path);
+  if (path_won && !kept)
+    wg_sockets_keep(attempt, attempt->path);
+  else if (!kept)
+    wg_sockets_close(attempt);
   if (attempt->path != NULL)
     wg_path_close(attempt->path);
 }
@@ -148,6 +140,7 @@ void wg_attempt_release(warp_attempt *attempt) {
     return;
   attempt->state = WG_ATTEMPT_ENDED;
   stop_plugin(attempt);
+  wg_sockets_close(attempt);
 }
 
 void wg_attempt_free(warp_attempt *attempt) {
@@ -444,38 +437,4 @@ int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
     }
   }
   return WARP_NOT_FOUND;
-}
-
-/* ---- sockets of the plugin's own ------------------------------------------------------------- */
-
-static void on_socket(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
-  warp_udp_socket *socket = arg;
-  socket->cb(socket->attempt, socket, data, len, from);
-}
-
-int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out) {
-  wg_env *env = env_of(attempt);
-  if (attempt->state != WG_ATTEMPT_RUNNING)
-    return WARP_STATE;
-  warp_udp_socket *socket = calloc(1, sizeof *socket);
-  if (socket == NULL)
-    return WARP_NOMEM;
-  socket->attempt = attempt;
-  socket->cb = cb;
-  warp_addr local = attempt->self.nic;
-  local.port = 0;
-  int status = env->ops->udp_open(env, &local, 0, on_socket, socket, &socket->udp);
-  if (status != WARP_OK) {
-    free(socket);
-    return status;
-  }
-  wg_list_push(&attempt->sockets, &socket->link);
-  *out = socket;
-  return WARP_OK;
-}
-
-int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
-                         size_t len) {
-  wg_env *env = env_of(socket->attempt);
-  return env->ops->udp_send(socket->udp, to, data, len);
 }

@@ -24,18 +24,15 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_a
     mux->on_stun(mux->stun_arg, data, len, from);
     return;
   }
-  uint8_t tag[WG_TAG_LEN];
-  bool carry;
-  const uint8_t *payload;
-  size_t payload_len;
+  wg_carried packet;
   wg_mux_tag *entry = NULL;
-  if (wg_carry_open(data, len, tag, &carry, &payload, &payload_len) == WARP_OK)
-    entry = find(mux, tag);
+  if (wg_carry_open(data, len, &packet) == WARP_OK)
+    entry = find(mux, packet.tag);
   if (entry == NULL) {
     mux->dropped++;
     return;
   }
-  entry->cb(entry->arg, carry ? payload : NULL, payload_len, from);
+  entry->cb(entry->arg, &packet, from);
 }
 
 int wg_mux_open(wg_mux *mux, wg_env *env, const warp_addr *local, unsigned flags) {

@@ -16,9 +16,8 @@ enum {
   WG_MUX_TAGS_OWN = 256, /* of these only for connects of our own, whatever strangers begin */
 };
 
-/* A packet with the tag came. `payload` is NULL for a probe. */
-typedef void (*wg_mux_on_packet)(void *arg, const uint8_t *payload, size_t len,
-                                 const warp_addr *from);
+/* A packet with the tag came. */
+typedef void (*wg_mux_on_packet)(void *arg, const wg_carried *packet, const warp_addr *from);
 
 /* One tag's place in the table; embedded in its owner. */
 typedef struct wg_mux_tag {

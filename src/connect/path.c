@@ -1,54 +1,65 @@
 /*
- * Datagram paths: candidates, tagged probes, and the selected address.
+ * Datagram paths: candidates, tagged probes, and the pair of socket and address that is used.
  *
  * A packet with the right tag proves that the peer sent it (the tag is derived from a secret that
  * only the two keys can compute), so the address it came from is a peer-reflexive candidate (RFC
- * 8445 section 7.3.1.3) that is known to reach us. The first one heard is selected. A pair that
- * works is kept: the peer's address is followed to a newer one only after the old one has been
- * silent, because strict NATs answer from other ports than the ones they are sent to.
+ * 8445 section 7.3.1.3) that is likely to reach the peer, and the first one is used at once. What
+ * reaches it for certain, the peer's acknowledgements tell: pairs.h.
  */
 #include "connect/session.h"
 
 #include "base/addr.h"
+#include "connect/pairs.h"
 #include <stdlib.h>
 #include <string.h>
-
-enum { WG_PATH_MOVE_US = 5000000 }; /* silence after which another address may take over */
 
 struct warp_path {
   warp_attempt *attempt; /* owns it, and lives as long as its session, which lives as long as its
                             pipe */
   wg_env *env;
-  wg_mux *mux;             /* where our own socket is the shared one */
+  wg_mux *mux;             /* where the socket number 0 is the shared one */
   warp_path_socket socket; /* else */
   wg_mux_tag tag_in;
   uint8_t tag_out[WG_TAG_LEN];
   warp_addr candidates[WARP_PATH_CANDIDATES];
-  bool heard[WARP_PATH_CANDIDATES];
   size_t candidate_count;
-  bool selected;
-  warp_addr remote;
-  uint64_t heard_us; /* when the selected address was last heard */
+  wg_pairs pairs;
   warp_path_heard on_heard;
   bool relayed;
   warp_pipe *pipe;
-  bool closed; /* nothing is sent or heard any more; the plugin may still hold it */
+  bool closed;       /* nothing is sent or heard any more; the plugin may still hold it */
+  bool owns_sockets; /* those of the attempt that are left: it won */
 };
 
-static int send_to(warp_path *path, const warp_addr *to, const void *data, size_t len) {
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static int send_by(warp_path *path, const wg_pair *pair, const void *data, size_t len) {
+  const wg_env_ops *ops = path->env->ops;
+  if (pair->socket != 0) {
+    const warp_udp_socket *own = wg_socket_find(path->attempt, pair->socket);
+    return own != NULL ? ops->udp_send(own->udp, &pair->remote, data, len) : WARP_CLOSED;
+  }
   if (path->mux != NULL)
-    return path->env->ops->udp_send(path->mux->udp, to, data, len);
-  return path->socket.send(path->socket.arg, to, data, len);
+    return ops->udp_send(path->mux->udp, &pair->remote, data, len);
+  return path->socket.send(path->socket.arg, &pair->remote, data, len);
 }
 
-/* To the selected address, or to all while none is. One that fails does not keep the others from
- * being tried. */
-static int send_everywhere(warp_path *path, const void *data, size_t len) {
-  if (path->selected)
-    return send_to(path, &path->remote, data, len);
+/* Numbers a probe and sends it; `acknowledged` 0: nothing to acknowledge. */
+static int send_probe(warp_path *path, const wg_pair *pair, uint32_t acknowledged) {
+  uint8_t packet[WG_PROBE_LEN];
+  uint32_t number = wg_pairs_number(&path->pairs, pair, acknowledged != 0);
+  wg_probe_encode(packet, path->tag_out, number, acknowledged);
+  return send_by(path, pair, packet, sizeof packet);
+}
+
+/* To the pair that is used, or to all candidates while there is none. One that fails does not keep
+ * the others from being tried. */
+static int send_carried(warp_path *path, const void *data, size_t len) {
+  if (path->pairs.state != WG_PAIRS_SEEKING)
+    return send_by(path, &path->pairs.out, data, len);
   int status = WARP_OK;
   for (size_t i = 0; i < path->candidate_count; i++)
-    status = send_to(path, &path->candidates[i], data, len);
+    status = send_by(path, &(wg_pair){.remote = path->candidates[i]}, data, len);
   return status;
 }
 
@@ -59,9 +70,9 @@ static int carrier_send(void *carrier, const void *data, size_t len) {
   uint8_t packet[WG_CARRY_HEADER_LEN + WG_UDP_MAX];
   if (len > WG_UDP_MAX - WG_CARRY_HEADER_LEN)
     return WARP_TOO_BIG;
-  size_t header = wg_carry_begin(packet, true, path->tag_out);
+  size_t header = wg_carry_begin(packet, path->tag_out);
   memcpy(packet + header, data, len);
-  int status = send_everywhere(path, packet, header + len);
+  int status = send_carried(path, packet, header + len);
   return status == WARP_AGAIN ? WARP_OK
                               : status; /* a full buffer loses datagrams, like any hop may */
 }
@@ -88,10 +99,14 @@ static void carrier_close(void *carrier) {
 }
 
 static void carrier_addrs(void *carrier, warp_addr *local, warp_addr *remote) {
-  warp_path *path = carrier;
-  *remote = path->mux != NULL ? path->remote : path->socket.remote;
+  const warp_path *path = carrier;
+  const wg_pair *out = &path->pairs.out;
+  const warp_udp_socket *own = wg_socket_find(path->attempt, out->socket);
   memset(local, 0, sizeof *local);
-  if (path->mux != NULL)
+  *remote = own != NULL || path->mux != NULL ? out->remote : path->socket.remote;
+  if (own != NULL)
+    warp_udp_socket_local(own, local);
+  else if (path->mux != NULL)
     *local = path->mux->local;
 }
 
@@ -107,59 +122,51 @@ static const wg_carrier_ops carrier_ops = {
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* Index of a candidate, added when there is room for it; -1 when there is none. */
-static int candidate_index(warp_path *path, const warp_addr *addr) {
-  for (size_t i = 0; i < path->candidate_count; i++) {
-    if (wg_addr_equal(&path->candidates[i], addr))
-      return (int)i;
-  }
-  if (path->candidate_count == WARP_PATH_CANDIDATES)
-    return -1;
-  path->candidates[path->candidate_count] = *addr;
-  path->heard[path->candidate_count] = false;
-  return (int)path->candidate_count++;
-}
-
-static void select_remote(warp_path *path, const warp_addr *from) {
-  uint64_t now = wg_now_us(path->env);
-  bool same = path->selected && wg_addr_equal(&path->remote, from);
-  if (path->selected && !same && now - path->heard_us < WG_PATH_MOVE_US)
+static void tell_plugin(warp_path *path, const wg_pair *from, bool acknowledged) {
+  if (path->on_heard == NULL || path->closed || path->attempt->state != WG_ATTEMPT_RUNNING)
     return;
-  path->heard_us = now;
-  path->selected = true;
-  path->remote = *from;
-}
-
-static void first_heard(warp_path *path, const uint8_t *payload, const warp_addr *from) {
-  /* What was sent before may have met a closed filter: send the flight again to where it is open
-   * now. */
-  if (path->pipe != NULL && payload == NULL)
-    wg_pipe_retransmit(path->pipe);
-  if (path->on_heard != NULL && !path->closed && path->attempt->state == WG_ATTEMPT_RUNNING)
-    path->on_heard(path->attempt, path, NULL, from, false);
+  path->on_heard(path->attempt, path, wg_socket_find(path->attempt, from->socket), &from->remote,
+                 acknowledged);
 }
 
 /* A packet with our tag. Each step may close the path, none frees it. */
-static void on_packet(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
-  warp_path *path = arg;
-  select_remote(path, from);
-  int index = candidate_index(path, from);
-  if (index >= 0 && !path->heard[index]) {
-    path->heard[index] = true;
-    first_heard(path, payload, from);
-  }
-  if (payload != NULL && path->pipe != NULL)
-    wg_pipe_input(path->pipe, payload, len);
+static void on_packet(warp_path *path, uint32_t socket, const wg_carried *packet,
+                      const warp_addr *from) {
+  wg_pair source = {.socket = socket, .remote = *from};
+  wg_carried heard = *packet;
+  /* What a socket that is closed could do is of no use. */
+  const wg_pair *sent = wg_pairs_sent(&path->pairs, heard.acknowledged);
+  if (sent != NULL && sent->socket != 0 && wg_socket_find(path->attempt, sent->socket) == NULL)
+    heard.acknowledged = 0;
+  unsigned meant = wg_pairs_heard(&path->pairs, &source, &heard, wg_now_us(path->env));
+  if ((meant & WG_PAIRS_ANSWER) != 0)
+    (void)send_probe(path, &source, packet->sequence); /* a lost one is asked for again */
+  /* What was sent before may have met a closed filter: send the flight again to where it is open
+   * now. */
+  if ((meant & WG_PAIRS_MOVED) != 0 && path->pipe != NULL && packet->payload == NULL)
+    wg_pipe_retransmit(path->pipe);
+  if ((meant & (WG_PAIRS_NEW_SOURCE | WG_PAIRS_NOW_PROVEN)) != 0)
+    tell_plugin(path, &source, (meant & WG_PAIRS_NOW_PROVEN) != 0);
+  if (packet->payload != NULL && path->pipe != NULL)
+    wg_pipe_input(path->pipe, packet->payload, packet->payload_len);
+}
+
+static void on_shared(void *arg, const wg_carried *packet, const warp_addr *from) {
+  on_packet(arg, 0, packet, from);
+}
+
+bool wg_path_input(warp_path *path, uint32_t socket, const uint8_t *data, size_t len,
+                   const warp_addr *from) {
+  wg_carried packet;
+  if (path->closed || wg_carry_open(data, len, &packet) != WARP_OK ||
+      !wg_bytes_equal_ct(packet.tag, path->tag_in.tag, WG_TAG_LEN))
+    return false;
+  on_packet(path, socket, &packet, from);
+  return true;
 }
 
 void warp_path_input(warp_path *path, const uint8_t *data, size_t len, const warp_addr *from) {
-  uint8_t tag[WG_TAG_LEN];
-  bool carry;
-  const uint8_t *payload;
-  size_t payload_len;
-  if (!path->closed && wg_carry_open(data, len, tag, &carry, &payload, &payload_len) == WARP_OK &&
-      wg_bytes_equal_ct(tag, path->tag_in.tag, WG_TAG_LEN))
-    on_packet(path, carry ? payload : NULL, payload_len, from);
+  (void)wg_path_input(path, 0, data, len, from);
 }
 
 /* ---- the plugin's side ----------------------------------------------------------------------- */
@@ -200,7 +207,7 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
   uint8_t tag_in[WG_TAG_LEN];
   int status = derive_tags(path, attempt, tag_in);
   if (status == WARP_OK && socket == NULL) {
-    status = wg_mux_bind(mux, &path->tag_in, tag_in, on_packet, path);
+    status = wg_mux_bind(mux, &path->tag_in, tag_in, on_shared, path);
     path->mux = status == WARP_OK ? mux : NULL;
   } else if (socket != NULL) {
     path->socket = *socket;
@@ -216,11 +223,29 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
   return WARP_OK;
 }
 
+static bool is_candidate(const warp_path *path, const warp_addr *addr) {
+  for (size_t i = 0; i < path->candidate_count; i++) {
+    if (wg_addr_equal(&path->candidates[i], addr))
+      return true;
+  }
+  return false;
+}
+
 int warp_path_add(warp_path *path, const warp_addr *to) {
   int status = path->closed ? WARP_STATE : wg_attempt_may_contact(path->attempt, WARP_UDP, to);
-  if (status != WARP_OK)
+  if (status != WARP_OK || is_candidate(path, to))
     return status;
-  return candidate_index(path, to) < 0 ? WARP_LIMIT : WARP_OK;
+  if (path->candidate_count == WARP_PATH_CANDIDATES)
+    return WARP_LIMIT;
+  path->candidates[path->candidate_count++] = *to;
+  return WARP_OK;
+}
+
+int warp_path_attach(warp_path *path, warp_udp_socket *socket) {
+  if (path->closed || socket->attempt != path->attempt)
+    return WARP_STATE;
+  socket->path = path;
+  return WARP_OK;
 }
 
 void warp_path_set_relayed(warp_path *path) {
@@ -228,11 +253,48 @@ void warp_path_set_relayed(warp_path *path) {
 }
 
 void warp_path_probe(warp_path *path) {
-  uint8_t packet[WG_CARRY_HEADER_LEN];
+  const wg_pairs *pairs = &path->pairs;
   if (path->closed)
     return;
-  wg_carry_begin(packet, false, path->tag_out);
-  send_everywhere(path, packet, sizeof packet);
+  if (pairs->state != WG_PAIRS_SEEKING) {
+    wg_pair out = pairs->out;
+    (void)send_probe(path, &out, pairs->peer_number);
+  }
+  for (size_t i = 0; i < path->candidate_count && pairs->state != WG_PAIRS_PROVEN; i++) {
+    wg_pair pair = {.remote = path->candidates[i]};
+    bool done = pairs->state != WG_PAIRS_SEEKING && pairs->out.socket == 0 &&
+                wg_addr_equal(&pairs->out.remote, &pair.remote);
+    if (!done)
+      (void)send_probe(path, &pair, pairs->peer_number);
+  }
+}
+
+/* A port that is guessed must be one of the peer's own public addresses, as its signed record tells
+ * them: nobody else's ports are searched on a peer's word. In a network of ours only what the
+ * record or the peer's own packets name exactly. */
+static bool may_guess(const warp_path *path, const warp_addr *to) {
+  const wg_record *record = &path->attempt->session->peer_record;
+  bool global = wg_addr_get_scope(to) == WG_SCOPE_GLOBAL;
+  for (size_t i = 0; i < record->endpoint_count; i++) {
+    const warp_endpoint *peer = &record->endpoints[i];
+    const warp_addr *named[] = {&peer->nic, &peer->external_udp, &peer->external_tcp};
+    for (size_t j = 0; j < sizeof named / sizeof named[0]; j++) {
+      if (named[j]->family != 0 &&
+          (global ? wg_addr_same_ip(named[j], to) : wg_addr_equal(named[j], to)))
+        return true;
+    }
+  }
+  return is_candidate(path, to) || wg_pairs_heard_from(&path->pairs, to);
+}
+
+int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to) {
+  if (path->closed || (socket != NULL && socket->path != path))
+    return WARP_STATE;
+  int status = wg_attempt_may_contact(path->attempt, WARP_UDP, to);
+  if (status != WARP_OK || !may_guess(path, to))
+    return WARP_UNTRUSTED;
+  wg_pair pair = {.socket = socket != NULL ? socket->number : 0, .remote = *to};
+  return send_probe(path, &pair, path->pairs.peer_number);
 }
 
 int warp_path_secure(warp_path *path) {
@@ -244,14 +306,32 @@ int warp_path_secure(warp_path *path) {
                            &path->pipe);
 }
 
+/* ---- the end --------------------------------------------------------------------------------- */
+
+bool wg_path_stands_on(const warp_path *path, const warp_udp_socket *socket) {
+  return !path->closed && socket->path == path && wg_pairs_uses(&path->pairs, socket->number);
+}
+
+bool wg_path_won(warp_path *path) {
+  if (path->pipe == NULL)
+    return false;
+  wg_pairs_settle(&path->pairs);
+  path->owns_sockets = true;
+  return true;
+}
+
 void wg_path_close(warp_path *path) {
   if (path->closed || path->pipe != NULL)
     return;
   path->closed = true;
   if (path->mux != NULL)
     wg_mux_unbind(path->mux, &path->tag_in);
+  /* A kept attempt's plugin still needs them for its good-bye. */
+  if (path->owns_sockets && path->attempt->state == WG_ATTEMPT_ENDED)
+    wg_sockets_close(path->attempt);
 }
 
 void wg_path_free(warp_path *path) {
+  wg_pairs_free(&path->pairs);
   free(path);
 }

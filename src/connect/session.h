@@ -44,6 +44,8 @@ struct warp_attempt {
   wg_list candidates; /* wg_candidate: pipes in handshake or waiting for nomination */
   wg_list dials;      /* wg_dial: connections that are not open yet */
   wg_list sockets;    /* warp_udp_socket */
+  size_t socket_count;
+  uint32_t sockets_opened; /* so far: the number of the latest */
   warp_report_row row;
 };
 
@@ -85,11 +87,39 @@ int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate);
 int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
                            const warp_addr *to);
 
+/* ---- sockets of the plugin's own --------------------------------------------------------------
+ */
+
+struct warp_udp_socket {
+  wg_list link;
+  warp_attempt *attempt;
+  wg_udp *udp;
+  warp_udp_received cb; /* may be NULL */
+  uint32_t number;      /* in the attempt, from 1 on, never used again */
+  warp_path *path;      /* whose packets it takes; NULL: none */
+};
+/* The open socket of this number, or NULL. */
+warp_udp_socket *wg_socket_find(const warp_attempt *attempt, uint32_t number);
+/* Closes all of them. */
+void wg_sockets_close(warp_attempt *attempt);
+/* The path won: closes all that it does not stand on. It closes the others when it ends. */
+void wg_sockets_keep(warp_attempt *attempt, const warp_path *path);
+
 /* ---- paths ----------------------------------------------------------------------------------- */
 
 /* Nothing is sent or heard over it any more, unless a pipe stands on it: that closes it when it
  * ends. */
 void wg_path_close(warp_path *path);
+/* The attempt won: when a pipe stands on the path, what is heard from elsewhere is now a peer that
+ * has moved, and the attempt's sockets that are still open at its end are the path's to close.
+ * False without a pipe. */
+bool wg_path_won(warp_path *path);
+/* Is the socket one that the path sends by, or that the peer has spoken to? */
+bool wg_path_stands_on(const warp_path *path, const warp_udp_socket *socket);
+/* A datagram came on the socket of this number, 0 for the one the path began with. False when it is
+ * not of this path. The path may be closed within, not freed. */
+bool wg_path_input(warp_path *path, uint32_t socket, const uint8_t *data, size_t len,
+                   const warp_addr *from);
 /* Frees a closed path. */
 void wg_path_free(warp_path *path);
 

@@ -213,31 +213,47 @@ int wg_message_decode(const uint8_t *bytes, size_t len, wg_message *out) {
 
 /* ---- probes and carried datagrams ------------------------------------------------------------ */
 
-size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], bool carry, const uint8_t tag[WG_TAG_LEN]) {
+size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], const uint8_t tag[WG_TAG_LEN]) {
   wg_writer writer = wg_writer_init(out, WG_CARRY_HEADER_LEN);
-  wg_packet_begin(&writer, carry ? WG_PACKET_CARRY : WG_PACKET_PROBE);
+  wg_packet_begin(&writer, WG_PACKET_CARRY);
   wg_write_bytes(&writer, tag, WG_TAG_LEN);
   return writer.len;
 }
 
-int wg_carry_open(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN], bool *carry,
-                  const uint8_t **payload, size_t *payload_len) {
-  wg_reader reader = wg_reader_init(bytes, len);
-  memset(tag, 0, WG_TAG_LEN);
-  *payload = NULL;
-  *payload_len = 0;
-  *carry = len > WG_CARRY_HEADER_LEN; /* a probe is the header alone, a carried datagram never */
-  int status = wg_packet_open(&reader, *carry ? WG_PACKET_CARRY : WG_PACKET_PROBE);
-  if (status != WARP_OK) {
-    return status;
-  }
-  wg_read_copy(&reader, tag, WG_TAG_LEN);
-  if (reader.failed) {
+size_t wg_probe_encode(uint8_t out[WG_PROBE_LEN], const uint8_t tag[WG_TAG_LEN], uint32_t sequence,
+                       uint32_t acknowledged) {
+  wg_writer writer = wg_writer_init(out, WG_PROBE_LEN);
+  wg_packet_begin(&writer, WG_PACKET_PROBE);
+  wg_write_bytes(&writer, tag, WG_TAG_LEN);
+  wg_write_u32(&writer, sequence);
+  wg_write_u32(&writer, acknowledged);
+  return writer.len;
+}
+
+static int open_probe(wg_reader *reader, wg_carried *out) {
+  wg_read_copy(reader, out->tag, WG_TAG_LEN);
+  out->sequence = wg_read_u32(reader);
+  out->acknowledged = wg_read_u32(reader);
+  return reader->failed || wg_reader_left(reader) > 0 || out->sequence == 0 ? WARP_MALFORMED
+                                                                            : WARP_OK;
+}
+
+static int open_carry(wg_reader *reader, wg_carried *out) {
+  wg_read_copy(reader, out->tag, WG_TAG_LEN);
+  if (reader->failed || wg_reader_left(reader) == 0) {
     return WARP_MALFORMED;
   }
-  if (*carry) {
-    *payload_len = wg_reader_left(&reader);
-    *payload = wg_read_bytes(&reader, *payload_len);
-  }
+  out->payload_len = wg_reader_left(reader);
+  out->payload = wg_read_bytes(reader, out->payload_len);
   return WARP_OK;
+}
+
+int wg_carry_open(const uint8_t *bytes, size_t len, wg_carried *out) {
+  memset(out, 0, sizeof *out);
+  wg_reader carry = wg_reader_init(bytes, len), probe = carry;
+  int status = wg_packet_open(&carry, WG_PACKET_CARRY);
+  if (status == WARP_OK) {
+    return open_carry(&carry, out);
+  }
+  return wg_packet_open(&probe, WG_PACKET_PROBE) == WARP_OK ? open_probe(&probe, out) : status;
 }

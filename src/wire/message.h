@@ -87,12 +87,24 @@ int wg_envelope_decode(const uint8_t *bytes, size_t len, warp_key *ephemeral,
 
 /* ---- probes and carried datagrams on a shared UDP socket ------------------------------------- */
 
-enum { WG_TAG_LEN = 8, WG_CARRY_HEADER_LEN = WG_TAG_LEN + 4 };
-/* Writes the 12-byte header; returns WG_CARRY_HEADER_LEN. `carry` false: a probe, which is the
- * header alone; true: the datagram's bytes follow, at least one. */
-size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], bool carry, const uint8_t tag[WG_TAG_LEN]);
-/* WARP_OK with the tag and payload (NULL, 0 for a probe), WARP_MALFORMED, WARP_VERSION. */
-int wg_carry_open(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN], bool *carry,
-                  const uint8_t **payload, size_t *payload_len);
+enum { WG_TAG_LEN = 8, WG_CARRY_HEADER_LEN = WG_TAG_LEN + 4, WG_PROBE_LEN = 20 };
+
+/* One packet of a path. Borrows the bytes it was opened from. */
+typedef struct wg_carried {
+  uint8_t tag[WG_TAG_LEN];
+  /* A probe's own number, from 1 on; 0: a carried datagram. */
+  uint32_t sequence;
+  uint32_t acknowledged;  /* number of the probe that this one answers; 0: none */
+  const uint8_t *payload; /* of a carried datagram, at least one byte; NULL: a probe */
+  size_t payload_len;
+} wg_carried;
+
+/* Writes the header of a carried datagram, whose bytes follow; returns WG_CARRY_HEADER_LEN. */
+size_t wg_carry_begin(uint8_t out[WG_CARRY_HEADER_LEN], const uint8_t tag[WG_TAG_LEN]);
+/* A whole probe; `sequence` is not 0. Returns WG_PROBE_LEN. */
+size_t wg_probe_encode(uint8_t out[WG_PROBE_LEN], const uint8_t tag[WG_TAG_LEN], uint32_t sequence,
+                       uint32_t acknowledged);
+/* WARP_OK, WARP_MALFORMED (also: a probe of another length or with the number 0), WARP_VERSION. */
+int wg_carry_open(const uint8_t *bytes, size_t len, wg_carried *out);
 
 #endif

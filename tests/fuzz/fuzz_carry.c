@@ -5,12 +5,11 @@
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  uint8_t tag[WG_TAG_LEN];
-  bool carry;
-  const uint8_t *payload;
-  size_t len;
-  if (wg_carry_open(data, size, tag, &carry, &payload, &len) == WARP_OK &&
-      (carry != (len > 0) || len + WG_CARRY_HEADER_LEN != size)) {
+  wg_carried packet;
+  if (wg_carry_open(data, size, &packet) == WARP_OK &&
+      (packet.payload == NULL ? packet.sequence == 0 || size != WG_PROBE_LEN
+                              : packet.sequence != 0 || packet.payload_len == 0 ||
+                                    packet.payload_len + WG_CARRY_HEADER_LEN != size)) {
     abort();
   }
   return 0;

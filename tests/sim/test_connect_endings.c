@@ -143,9 +143,9 @@ static void test_relayed_packets_after_the_end(void **state) {
   warp_addr any = {.family = WARP_IP4};
   wg_udp *udp;
   assert_int_equal(env->ops->udp_open(env, &any, 0, nothing_received, NULL, &udp), WARP_OK);
-  uint8_t probe[WG_CARRY_HEADER_LEN];
+  uint8_t probe[WG_PROBE_LEN];
   static const uint8_t tag[WG_TAG_LEN] = {1};
-  wg_carry_begin(probe, false, tag);
+  wg_probe_encode(probe, tag, 1, 0);
   assert_int_equal(env->ops->udp_send(udp, &relayed, probe, sizeof probe), WARP_OK);
   run(&both, second);
   env->ops->udp_close(udp);

@@ -301,10 +301,9 @@ static void test_strangers_leave_room(void **state) {
   assert_int_equal(calls, WG_SESSIONS_OWN);
 }
 
-static void nobody(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
+static void nobody(void *arg, const wg_carried *packet, const warp_addr *from) {
   (void)arg;
-  (void)payload;
-  (void)len;
+  (void)packet;
   (void)from;
 }
 

@@ -262,8 +262,9 @@ typedef struct warp_path_socket {
   warp_addr remote; /* what the report names as the other end, for a relay its server */
 } warp_path_socket;
 
-/* A valid packet came from `from` for the first time. `socket` is the one it came on: NULL for the
- * shared one. `acknowledged`: it answers a probe of ours, so that both directions work. */
+/* A valid packet came from `from` for the first time, or, once, one that answers a probe of ours,
+ * so that both directions work: `acknowledged`. `socket` is the one it came on: NULL for the shared
+ * one. */
 typedef void (*warp_path_heard)(warp_attempt *attempt, warp_path *path, warp_udp_socket *socket,
                                 const warp_addr *from, bool acknowledged);
 
@@ -279,16 +280,20 @@ WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *so
  * may be probed, though), WARP_LIMIT, WARP_STATE. Adding one twice is WARP_OK. */
 WARP_API int warp_path_add(warp_path *path, const warp_addr *to);
 /* Tagged datagrams that come on a socket of the plugin's own belong to the path from now on, other
- * ones still go to the socket's callback. WARP_LIMIT, WARP_STATE (of another attempt). */
+ * ones still go to the socket's callback. A path that wins keeps the sockets it uses; the others
+ * close with the attempt. WARP_STATE (of another attempt). */
 WARP_API int warp_path_attach(warp_path *path, warp_udp_socket *socket);
 /* Sends one probe to an address that need not be a candidate, and does not become one, from an
- * attached socket or, with NULL, from the shared one. WARP_UNTRUSTED as warp_path_add; WARP_STATE;
+ * attached socket or, with NULL, from the shared one. The address is any port from 1024 up of a
+ * public address in the peer's record, or an address in it, a candidate, or one that the peer was
+ * heard from: else WARP_UNTRUSTED. WARP_STATE (not attached);
  * what the system says of the datagram (WARP_AGAIN, WARP_UNREACHABLE, WARP_IO). Takes nothing from
  * a budget: ask that first. */
 WARP_API int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to);
 /* The candidates lie on a relay: the report calls the path one. */
 WARP_API void warp_path_set_relayed(warp_path *path);
-/* Sends one probe to the selected address, or to every candidate while none is selected. */
+/* Sends one probe to the selected address and, while the peer has acknowledged none, to every
+ * candidate. */
 WARP_API void warp_path_probe(warp_path *path);
 /* Starts the secure handshake over the path: the responder is the DTLS client, and its first flight
  * goes to every candidate, again at once to an address newly heard. The initiator waits for it.
@@ -310,14 +315,15 @@ typedef void (*warp_udp_received)(warp_attempt *attempt, warp_udp_socket *socket
  * attempt. `cb` may be NULL. WARP_STATE, WARP_NOMEM, WARP_LIMIT, WARP_ADDR_NOT_AVAILABLE, WARP_IO.
  */
 WARP_API int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out);
-/* Where it is bound. */
+/* The address and port it is bound to. */
 WARP_API void warp_udp_socket_local(const warp_udp_socket *socket, warp_addr *out);
 /* Sends one datagram; it may be lost. `to` is not checked as warp_path_add does: send to servers of
  * the configuration only, to the peer through a path. WARP_AGAIN when the system's buffer is full,
  * WARP_TOO_BIG, WARP_UNREACHABLE, WARP_IO. */
 WARP_API int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
                                   size_t len);
-/* Closes it before the attempt ends; nothing when the path stands on it. */
+/* Closes it before the attempt ends; nothing when the path sends by it or the peer was heard on it.
+ */
 WARP_API void warp_udp_socket_close(warp_udp_socket *socket);
 
 /* ---- servers --------------------------------------------------------------------------------- */

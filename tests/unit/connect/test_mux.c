@@ -28,18 +28,18 @@ typedef struct fixture {
 static const uint8_t tag_values[2][WG_TAG_LEN] = {{1, 2, 3, 4, 5, 6, 7, 8},
                                                   {1, 2, 3, 4, 5, 6, 7, 9}};
 
-static void on_packet(void *arg, const uint8_t *payload, size_t len, const warp_addr *from) {
+static void on_packet(void *arg, const wg_carried *packet, const warp_addr *from) {
   (void)from;
   inbox *box = arg;
-  box->packets += payload != NULL;
-  box->probes += payload == NULL;
-  box->last_len = len;
-  if (len > 0)
-    memcpy(box->last, payload, len);
+  box->packets += packet->payload != NULL;
+  box->probes += packet->payload == NULL;
+  box->last_len = packet->payload_len;
+  if (packet->payload_len > 0)
+    memcpy(box->last, packet->payload, packet->payload_len);
 }
 
 static void on_stun(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
-  on_packet(arg, data, len, from);
+  on_packet(arg, &(wg_carried){.payload = data, .payload_len = len}, from);
 }
 
 static void ignore(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
@@ -83,18 +83,23 @@ static void send(fixture *f, const void *bytes, size_t len) {
   assert_int_equal(sim_run_for(f->world, 1000000), WARP_OK);
 }
 
-static void send_tagged(fixture *f, bool carry, const uint8_t *tag, const char *payload) {
+static void send_probe(fixture *f, const uint8_t *tag) {
+  uint8_t packet[WG_PROBE_LEN];
+  send(f, packet, wg_probe_encode(packet, tag, 1, 0));
+}
+
+static void send_tagged(fixture *f, const uint8_t *tag, const char *payload) {
   uint8_t packet[64];
-  size_t len = wg_carry_begin(packet, carry, tag);
+  size_t len = wg_carry_begin(packet, tag);
   memcpy(packet + len, payload, strlen(payload));
   send(f, packet, len + strlen(payload));
 }
 
 static void test_tags(void **state) {
   fixture *f = *state;
-  send_tagged(f, true, tag_values[0], "one");
-  send_tagged(f, true, tag_values[1], "two!");
-  send_tagged(f, false, tag_values[1], "");
+  send_tagged(f, tag_values[0], "one");
+  send_tagged(f, tag_values[1], "two!");
+  send_probe(f, tag_values[1]);
   assert_int_equal(f->box[0].packets, 1);
   assert_int_equal(f->box[0].last_len, 3);
   assert_memory_equal(f->box[0].last, "one", 3);
@@ -106,7 +111,7 @@ static void test_tags(void **state) {
 static void test_nobodys(void **state) {
   fixture *f = *state;
   static const uint8_t other[WG_TAG_LEN] = {1, 2, 3, 4, 5, 6, 7, 10};
-  send_tagged(f, true, other, "stranger");
+  send_tagged(f, other, "stranger");
   send(f, "\xE7", 1);
   send(f, "\xE7\x57\x63\x07", 4);
   send(f, "GET / HTTP/1.1", 14);
@@ -127,7 +132,7 @@ static void test_stun_by_first_byte(void **state) {
 static void test_unbound_tags_are_forgotten(void **state) {
   fixture *f = *state;
   wg_mux_unbind(&f->mux, &f->tags[0]);
-  send_tagged(f, true, tag_values[0], "late");
+  send_tagged(f, tag_values[0], "late");
   assert_int_equal(f->box[0].packets, 0);
   assert_int_equal(f->mux.dropped, 1);
   assert_int_equal(f->mux.tag_count, 1);

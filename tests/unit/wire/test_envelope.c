@@ -145,35 +145,50 @@ static void test_envelope(void **state) {
 
 static void test_carry(void **state) {
   (void)state;
-  vector probe = vector_load("probe"), carry = vector_load("carry");
-  uint8_t tag[WG_TAG_LEN], back[WG_TAG_LEN], bytes[WG_CARRY_HEADER_LEN];
-  bool carried;
-  const uint8_t *payload;
-  size_t len;
+  vector carry = vector_load("carry");
+  uint8_t tag[WG_TAG_LEN], bytes[WG_CARRY_HEADER_LEN];
+  wg_carried packet;
   pattern(tag, sizeof tag, 0xf0);
-  assert_int_equal(wg_carry_begin(bytes, false, tag), probe.len);
-  assert_memory_equal(bytes, probe.bytes, probe.len);
-  assert_int_equal(wg_carry_begin(bytes, true, tag), WG_CARRY_HEADER_LEN);
+  assert_int_equal(wg_carry_begin(bytes, tag), WG_CARRY_HEADER_LEN);
   assert_memory_equal(bytes, carry.bytes, WG_CARRY_HEADER_LEN);
+  assert_int_equal(wg_carry_open(carry.bytes, carry.len, &packet), WARP_OK);
+  assert_memory_equal(packet.tag, tag, sizeof tag);
+  assert_int_equal(packet.payload_len, 12);
+  assert_memory_equal(packet.payload, "\x16\xfe\xfd datagram", 12);
+  assert_int_equal(packet.sequence, 0);
+  /* One without a datagram. */
+  assert_int_equal(wg_carry_open(carry.bytes, WG_CARRY_HEADER_LEN, &packet), WARP_MALFORMED);
+}
 
-  assert_int_equal(wg_carry_open(probe.bytes, probe.len, back, &carried, &payload, &len), WARP_OK);
-  assert_false(carried);
-  assert_memory_equal(back, tag, sizeof back);
-  assert_null(payload);
-  assert_int_equal(wg_carry_open(carry.bytes, carry.len, back, &carried, &payload, &len), WARP_OK);
-  assert_true(carried);
-  assert_int_equal(len, 12);
-  assert_memory_equal(payload, "\x16\xfe\xfd datagram", len);
+static void check_probe(const char *name, uint32_t sequence, uint32_t acknowledged) {
+  vector golden = vector_load(name);
+  uint8_t tag[WG_TAG_LEN], bytes[WG_PROBE_LEN];
+  wg_carried packet;
+  pattern(tag, sizeof tag, 0xf0);
+  assert_int_equal(wg_probe_encode(bytes, tag, sequence, acknowledged), golden.len);
+  assert_memory_equal(bytes, golden.bytes, golden.len);
+  assert_int_equal(wg_carry_open(golden.bytes, golden.len, &packet), WARP_OK);
+  assert_memory_equal(packet.tag, tag, sizeof tag);
+  assert_int_equal(packet.sequence, sequence);
+  assert_int_equal(packet.acknowledged, acknowledged);
+  assert_null(packet.payload);
+}
 
-  /* A probe with something behind it, a carried datagram with nothing. */
+static void test_probes(void **state) {
+  (void)state;
+  check_probe("probe", 7, 0);
+  check_probe("probe_answer", UINT32_MAX - 1, 0x01020304);
+  vector probe = vector_load("probe");
+  wg_carried packet;
+  /* Something behind it, something missing. */
   probe.bytes[probe.len] = 0;
-  assert_int_equal(wg_carry_open(probe.bytes, probe.len + 1, back, &carried, &payload, &len),
-                   WARP_MALFORMED);
-  assert_int_equal(wg_carry_open(carry.bytes, WG_CARRY_HEADER_LEN, back, &carried, &payload, &len),
-                   WARP_MALFORMED);
+  assert_int_equal(wg_carry_open(probe.bytes, probe.len + 1, &packet), WARP_MALFORMED);
+  for (size_t len = 0; len < probe.len; len++)
+    assert_int_equal(wg_carry_open(probe.bytes, len, &packet), WARP_MALFORMED);
+  probe.bytes[WG_CARRY_HEADER_LEN + 3] = 0; /* the number 0 */
+  assert_int_equal(wg_carry_open(probe.bytes, probe.len, &packet), WARP_MALFORMED);
   probe.bytes[2] = 2;
-  assert_int_equal(wg_carry_open(probe.bytes, probe.len, back, &carried, &payload, &len),
-                   WARP_VERSION);
+  assert_int_equal(wg_carry_open(probe.bytes, probe.len, &packet), WARP_VERSION);
 }
 
 static void check_letter(const uint8_t *bytes, size_t len, int changed) {
@@ -198,14 +213,16 @@ static void check_envelope(const uint8_t *bytes, size_t len, int changed) {
 }
 
 static void check_carry(const uint8_t *bytes, size_t len, int changed) {
-  uint8_t tag[WG_TAG_LEN];
-  bool carried;
-  const uint8_t *payload;
-  size_t payload_len;
-  int status = wg_carry_open(bytes, len, tag, &carried, &payload, &payload_len);
+  wg_carried packet;
+  int status = wg_carry_open(bytes, len, &packet);
   (void)changed;
   assert_true(status == WARP_OK || status == WARP_MALFORMED || status == WARP_VERSION);
-  assert_true(status != WARP_OK || payload_len == len - WG_CARRY_HEADER_LEN);
+  if (status != WARP_OK)
+    return;
+  if (packet.payload != NULL)
+    assert_true(packet.payload_len > 0 && packet.payload_len == len - WG_CARRY_HEADER_LEN);
+  else
+    assert_true(packet.sequence != 0 && len == WG_PROBE_LEN);
 }
 
 static void test_hostile(void **state) {
@@ -225,7 +242,7 @@ int main(void) {
       cmocka_unit_test(test_golden_letter), cmocka_unit_test(test_invalid_letters),
       cmocka_unit_test(test_largest),       cmocka_unit_test(test_missing_and_repeated_fields),
       cmocka_unit_test(test_envelope),      cmocka_unit_test(test_carry),
-      cmocka_unit_test(test_hostile),
+      cmocka_unit_test(test_probes),        cmocka_unit_test(test_hostile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,7 @@ warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uin
   wg_list_init(&attempt->candidates);
   wg_list_init(&attempt->dials);
   wg_list_init(&attempt->sockets);
+  wg_list_init(&attempt->ports);
   wg_rng_seed(&attempt->rng, session->connect->config.seed ^ number, plugin->name);
   describe(attempt);
   session->attempts[session->attempt_count++] = attempt;
@@ -98,6 +99,7 @@ static void stop_plugin(warp_attempt *attempt) {
   stop_timers(attempt);
   if (attempt->plugin->stop != NULL)
     attempt->plugin->stop(attempt);
+  wg_ports_close(attempt);
 }
 
 static void discard_candidates(warp_attempt *attempt, const wg_candidate *but) {
@@ -126,6 +128,7 @@ void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winne
   if (ran && !kept)
     stop_plugin(attempt);
   wg_dials_abort(attempt);
+  wg_ports_shut(attempt);
   bool path_won = attempt->path != NULL && wg_path_won(attempt->path);
   if (path_won && !kept)
     wg_sockets_keep(attempt, attempt->path);
@@ -187,8 +190,11 @@ static void candidate_failed(void *arg, warp_pipe *pipe, int status, const char 
   warp_attempt *attempt = candidate->attempt;
   wg_pipe_discard(pipe);
   wg_candidate_free(candidate);
-  /* Of several streams that came for an attempt, one may still be good. */
-  if (wg_list_empty(&attempt->candidates))
+  /* Of several streams that came for an attempt, one may still be good, and who punches decides
+   * himself when to give up. */
+  if (attempt->punches)
+    warp_attempt_note(attempt, "%s", detail);
+  else if (wg_list_empty(&attempt->candidates))
     warp_attempt_fail(attempt, status, "%s", detail);
 }
 
@@ -204,14 +210,18 @@ void wg_candidate_free(wg_candidate *candidate) {
   free(candidate);
 }
 
-int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate) {
-  if (attempt->state != WG_ATTEMPT_RUNNING || !attempt->expecting)
-    return WARP_UNTRUSTED;
+bool wg_attempt_has_room(const warp_attempt *attempt) {
   size_t count = 0;
   for (const wg_list *item = attempt->candidates.next; item != &attempt->candidates;
        item = item->next)
     count++;
-  if (count >= WG_STREAMS_MAX)
+  return count < (attempt->punches ? WG_STREAMS_PUNCHED : WG_STREAMS_MAX);
+}
+
+int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate) {
+  if (attempt->state != WG_ATTEMPT_RUNNING || !(attempt->expecting || attempt->punches))
+    return WARP_UNTRUSTED;
+  if (!wg_attempt_has_room(attempt))
     return WARP_LIMIT;
   candidate->attempt = attempt;
   wg_list_remove(&candidate->link);
@@ -222,7 +232,8 @@ int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate) {
 }
 
 /* A dialler that begins a session puts its invitation into the hello, so that the other side knows
- * whom it has before it answers and a direct connect needs no broker. */
+ * whom it has before it answers and a direct connect needs no broker. Who punches has told the peer
+ * of the attempt before. */
 static int build_hello(warp_attempt *attempt, bool invite, uint8_t hello[WG_HELLO_MAX],
                        size_t *len) {
   wg_session *session = attempt->session;
@@ -260,8 +271,9 @@ int wg_attempt_secure(warp_attempt *attempt, warp_pipe_kind kind, bool client,
   wg_candidate *candidate = calloc(1, sizeof *candidate);
   int status = candidate == NULL ? WARP_NOMEM : WARP_OK;
   if (status == WARP_OK && client)
-    status = build_hello(attempt, kind == WARP_STREAM && session->role == WARP_INITIATOR, hello,
-                         &hello_len);
+    status = build_hello(
+        attempt, kind == WARP_STREAM && session->role == WARP_INITIATOR && !attempt->punches, hello,
+        &hello_len);
   if (status != WARP_OK) {
     ops->reset(carrier);
     free(candidate);

@@ -1,4 +1,4 @@
-/* The switchboard: sessions by id, strangers, accepted streams. */
+/* The switchboard: sessions by id, and strangers. */
 #include "connect/session.h"
 
 #include <stdlib.h>
@@ -47,12 +47,6 @@ void wg_connect_bury(wg_connect *connect, wg_session *session) {
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
 }
 
-static void drop_inbound(wg_connect *connect, wg_candidate *candidate) {
-  wg_pipe_discard(candidate->pipe);
-  wg_candidate_free(candidate);
-  connect->inbound_count--;
-}
-
 static void end_session(wg_session *session) {
   if (session->state == WG_SESSION_RACING) {
     wg_session_fail(session, WARP_CANCELED, true);
@@ -71,7 +65,7 @@ void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg) {
   connect->closed = done;
   connect->closed_arg = arg;
   while (!wg_list_empty(&connect->inbound))
-    drop_inbound(connect, WG_CONTAINER(connect->inbound.next, wg_candidate, link));
+    wg_inbound_drop(WG_CONTAINER(connect->inbound.next, wg_candidate, link));
   while (!wg_list_empty(&connect->sessions))
     end_session(WG_CONTAINER(connect->sessions.next, wg_session, link));
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
@@ -217,10 +211,8 @@ static bool has_ended(const wg_connect *connect, const wg_session_id *id) {
   return false;
 }
 
-/* Lets a stranger's session in, or says why not; WARP_CANCELED: it gets no answer. The policy is
- * asked before anything else happens on its word, and may close the node. */
-static int admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
-                 wg_record *record, wg_session **out) {
+int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
+                     wg_record *record, wg_session **out) {
   if (message->record == NULL)
     return WARP_MALFORMED;
   if (connect->record_len == 0 || connect->closing || has_ended(connect, &message->session))
@@ -254,111 +246,11 @@ void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg
   if (message->type != WG_MESSAGE_OPEN)
     return;
   wg_record record;
-  int status = admit(connect, sender, message, &record, &session);
+  int status = wg_connect_admit(connect, sender, message, &record, &session);
   if (status == WARP_OK) {
     wg_session_message(session, message);
   } else if (status == WARP_REFUSED || status == WARP_LIMIT) {
     wg_message answer = {.type = WG_MESSAGE_END, .session = message->session, .status = status};
     (void)wg_router_send(connect->config.router, &record, &answer);
   }
-}
-
-/* ---- accepted streams ------------------------------------------------------------------------ */
-
-/* The attempt that the hello of a stream belongs to: one that we began and that expects a stream,
- * or, with an invitation, one of a peer. */
-static int attempt_of_hello(wg_connect *connect, const uint8_t *hello, size_t len,
-                            warp_attempt **out) {
-  wg_reader reader = wg_reader_init(hello, len);
-  wg_session_id id;
-  wg_read_copy(&reader, id.bytes, sizeof id.bytes);
-  uint16_t number = wg_read_u16(&reader);
-  if (reader.failed)
-    return WARP_MALFORMED;
-  wg_session *session = wg_connect_find(connect, &id);
-  if (wg_reader_left(&reader) == 0) {
-    *out = session != NULL ? wg_session_attempt(session, number) : NULL;
-    return *out != NULL ? WARP_OK : WARP_UNTRUSTED;
-  }
-  if (connect->config.router == NULL)
-    return WARP_UNSUPPORTED;
-  uint8_t plain[WG_ENVELOPE_MAX];
-  warp_key sender;
-  wg_message message;
-  size_t left = wg_reader_left(&reader);
-  int status = wg_router_check(connect->config.router, wg_read_bytes(&reader, left), left, plain,
-                               &sender, &message);
-  if (status != WARP_OK)
-    return status;
-  if (message.type != WG_MESSAGE_INVITE || memcmp(&message.session, &id, sizeof id) != 0 ||
-      message.attempt != number || (session != NULL && !wg_key_equal(&session->peer, &sender)))
-    return WARP_UNTRUSTED;
-  wg_record record;
-  if (session == NULL)
-    status = admit(connect, &sender, &message, &record, &session);
-  return status == WARP_OK ? wg_session_open_attempt(session, &message, out) : status;
-}
-
-static int inbound_hello(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len,
-                         warp_key *expected) {
-  (void)pipe;
-  wg_candidate *candidate = arg;
-  wg_connect *connect = candidate->connect;
-  warp_attempt *attempt;
-  int status = attempt_of_hello(connect, hello, len, &attempt);
-  if (status != WARP_OK)
-    return status;
-  status = wg_attempt_take_stream(attempt, candidate);
-  if (status != WARP_OK)
-    return status;
-  connect->inbound_count--;
-  *expected = attempt->session->peer;
-  return WARP_OK;
-}
-
-static void inbound_failed(void *arg, warp_pipe *pipe, int status, const char *detail) {
-  (void)pipe;
-  wg_candidate *candidate = arg;
-  wg_logf(&candidate->connect->config.env->log, WARP_LOG_DEBUG,
-          "an accepted stream failed: %s (%s)", warp_strerror(status), detail);
-  drop_inbound(candidate->connect, candidate);
-}
-
-static const wg_pipe_callbacks inbound_callbacks = {.on_hello = inbound_hello,
-                                                    .on_failed = inbound_failed};
-
-void wg_connect_on_stream(wg_connect *connect, wg_tcp *tcp, const warp_addr *from) {
-  (void)from;
-  wg_env *env = connect->config.env;
-  if (connect->closing) {
-    env->ops->tcp_reset(tcp);
-    return;
-  }
-  /* A peer says hello within a round trip; who only holds connections open must not keep it out. */
-  if (connect->inbound_count >= WG_INBOUND_MAX)
-    drop_inbound(connect, WG_CONTAINER(connect->inbound.next, wg_candidate, link));
-  wg_stream *stream = wg_stream_new(env, tcp);
-  wg_candidate *candidate = calloc(1, sizeof *candidate);
-  if (stream == NULL || candidate == NULL) {
-    if (stream != NULL)
-      wg_stream_carrier.reset(stream);
-    free(candidate);
-    return;
-  }
-  candidate->connect = connect;
-  candidate->transport = WARP_TCP;
-  wg_pipe_options options = {.env = env,
-                             .identity = connect->config.identity,
-                             .kind = WARP_STREAM,
-                             .ops = &wg_stream_carrier,
-                             .carrier = stream,
-                             .callbacks = inbound_callbacks,
-                             .arg = candidate};
-  if (wg_pipe_open(&options, &stream->pipe) != WARP_OK) {
-    free(candidate);
-    return;
-  }
-  candidate->pipe = stream->pipe;
-  wg_list_push(&connect->inbound, &candidate->link);
-  connect->inbound_count++;
 }

@@ -171,22 +171,6 @@ void warp_path_input(warp_path *path, const uint8_t *data, size_t len, const war
 
 /* ---- the plugin's side ----------------------------------------------------------------------- */
 
-/* Tags of both directions: static ECDH, so that they exist before any message has been exchanged,
- * salted by session and attempt. */
-static int derive_tags(warp_path *path, warp_attempt *attempt, uint8_t tag_in[WG_TAG_LEN]) {
-  const wg_session *session = attempt->session;
-  uint8_t salt[WG_SESSION_LEN + 2], tags[2 * WG_TAG_LEN];
-  memcpy(salt, session->id.bytes, WG_SESSION_LEN);
-  salt[WG_SESSION_LEN] = (uint8_t)(attempt->number >> 8);
-  salt[WG_SESSION_LEN + 1] = (uint8_t)attempt->number;
-  int status = wg_identity_agree(session->connect->config.identity, &session->peer,
-                                 "warpgate tags v1", salt, sizeof salt, tags, sizeof tags);
-  bool initiator = session->role == WARP_INITIATOR;
-  memcpy(path->tag_out, tags + (initiator ? 0 : WG_TAG_LEN), WG_TAG_LEN);
-  memcpy(tag_in, tags + (initiator ? WG_TAG_LEN : 0), WG_TAG_LEN);
-  return status;
-}
-
 int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, warp_path_heard heard,
                       warp_path **out) {
   if (attempt->path != NULL || attempt->state != WG_ATTEMPT_RUNNING)
@@ -205,7 +189,7 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
   path->env = connect->config.env;
   path->on_heard = heard;
   uint8_t tag_in[WG_TAG_LEN];
-  int status = derive_tags(path, attempt, tag_in);
+  int status = wg_attempt_tags(attempt, tag_in, path->tag_out);
   if (status == WARP_OK && socket == NULL) {
     status = wg_mux_bind(mux, &path->tag_in, tag_in, on_shared, path);
     path->mux = status == WARP_OK ? mux : NULL;

@@ -46,6 +46,10 @@ struct warp_attempt {
   wg_list sockets;    /* warp_udp_socket */
   size_t socket_count;
   uint32_t sockets_opened; /* so far: the number of the latest */
+  wg_list ports;           /* warp_tcp_port */
+  size_t port_count;
+  bool punches; /* has had a TCP port: streams may come by it, and one that fails is not all */
+  uint8_t stream_tag_in[WG_TAG_LEN], stream_tag_out[WG_TAG_LEN]; /* of an attempt that punches */
   warp_report_row row;
 };
 
@@ -58,6 +62,7 @@ typedef struct wg_candidate {
   warp_transport transport;
   bool relayed;
   bool secured;
+  struct wg_arrival *arrival; /* accepted and nothing heard yet: no pipe either */
 } wg_candidate;
 
 /* Adds an attempt to the session. NULL when out of memory or over WG_ATTEMPTS_MAX. */
@@ -81,6 +86,11 @@ void wg_candidate_free(wg_candidate *candidate);
 /* Takes an accepted stream whose hello named this attempt. WARP_UNTRUSTED when it expects none,
  * WARP_LIMIT when it has enough. */
 int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate);
+
+/* May one more stream become a candidate of the attempt? */
+bool wg_attempt_has_room(const warp_attempt *attempt);
+/* The tags of what the peer and we send for it. What key agreement says: WARP_NOMEM, ... */
+int wg_attempt_tags(const warp_attempt *attempt, uint8_t in[WG_TAG_LEN], uint8_t out[WG_TAG_LEN]);
 
 /* May the peer have us contact this address for the attempt? WARP_OK; WARP_UNTRUSTED, also for
  * another family than the attempt's. */
@@ -130,12 +140,30 @@ typedef struct wg_stream {
   wg_env *env;
   wg_tcp *tcp;
   warp_pipe *pipe;
+  bool strips; /* a preamble may come first */
+  uint8_t tag[WG_TAG_LEN];
+  uint8_t head[WG_PREAMBLE_LEN];
+  size_t head_len;
 } wg_stream;
 extern const wg_carrier_ops wg_stream_carrier;
 /* Takes over an open connection. NULL when out of memory (the connection is then reset). */
 wg_stream *wg_stream_new(wg_env *env, wg_tcp *tcp);
+/* A preamble with this tag may come before the first byte of TLS: it is taken off. Another one ends
+ * the stream with WARP_UNTRUSTED. */
+void wg_stream_strip_preamble(wg_stream *stream, const uint8_t tag[WG_TAG_LEN]);
 /* Gives up all connections of an attempt that are not open yet. */
 void wg_dials_abort(warp_attempt *attempt);
+
+/* ---- accepted streams ------------------------------------------------------------------------ */
+
+/* Forgets one that belongs to no attempt yet: its connection is reset. */
+void wg_inbound_drop(wg_candidate *candidate);
+
+/* ---- TCP ports ------------------------------------------------------------------------------- */
+
+/* Closes what the attempt's ports hold of the system; the plugin may still hold them. */
+void wg_ports_shut(warp_attempt *attempt);
+void wg_ports_close(warp_attempt *attempt);
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
@@ -244,6 +272,11 @@ struct wg_connect {
 /* Takes the session out of the living; freed with the next turn of the loop. */
 void wg_connect_bury(wg_connect *connect, wg_session *session);
 wg_mux *wg_connect_mux(const wg_connect *connect, int family);
+/* Lets a stranger's session in, or says why not; WARP_CANCELED: it gets no answer. The policy is
+ * asked before anything else happens on its word, and may close the node. `record` gets the
+ * sender's. */
+int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
+                     wg_record *record, wg_session **out);
 wg_session *wg_connect_find(wg_connect *connect, const wg_session_id *id);
 
 #endif

@@ -15,7 +15,7 @@ enum {
 
 struct wg_tcp_listener {
   wg_uv_env *env;
-  wg_uv_watch *watch;
+  wg_uv_watch *watch; /* NULL when it only keeps the port */
   int fd;
   warp_addr local;
   wg_tcp_accept_cb cb;
@@ -84,8 +84,10 @@ int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tc
     free(listener);
     return status;
   }
-  status = listen(listener->fd, BACKLOG) == 0 ? WARP_OK : wg_uv_status(errno);
-  if (status == WARP_OK) {
+  if (cb != NULL) {
+    status = listen(listener->fd, BACKLOG) == 0 ? WARP_OK : wg_uv_status(errno);
+  }
+  if (cb != NULL && status == WARP_OK) {
     status = wg_uv_watch_open(env, listener->fd, on_ready, listener, &listener->watch);
   }
   if (status != WARP_OK) {
@@ -98,7 +100,9 @@ int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tc
   listener->cb = cb;
   listener->arg = arg;
   env->open++;
-  wg_uv_watch_set(listener->watch, UV_READABLE);
+  if (listener->watch != NULL) {
+    wg_uv_watch_set(listener->watch, UV_READABLE);
+  }
   *out = listener;
   return WARP_OK;
 }
@@ -110,7 +114,9 @@ void wg_uv_tcp_listener_local(const wg_tcp_listener *listener, warp_addr *out) {
 void wg_uv_tcp_listener_close(wg_tcp_listener *listener) {
   wg_timer_stop(&listener->env->base, &listener->starved);
   listener->env->open--;
-  wg_uv_watch_close(listener->watch);
+  if (listener->watch != NULL) {
+    wg_uv_watch_close(listener->watch);
+  }
   close(listener->fd);
   free(listener);
 }

@@ -149,6 +149,7 @@ typedef struct wg_env_ops {
   void (*tcp_addrs)(const wg_tcp *tcp, warp_addr *local, warp_addr *remote);
   void (*tcp_close)(wg_tcp *tcp); /* what is queued is still sent, within 2 s */
   void (*tcp_reset)(wg_tcp *tcp); /* at once, with a reset (SO_LINGER 0) */
+  /* `cb` NULL: nothing listens, the port is only kept by a socket that is bound to it. */
   int (*tcp_listen)(wg_env *env, const warp_addr *local, unsigned flags, wg_tcp_accept_cb cb,
                     void *arg, wg_tcp_listener **out);
   void (*tcp_listener_local)(const wg_tcp_listener *listener, warp_addr *out);

@@ -257,3 +257,22 @@ int wg_carry_open(const uint8_t *bytes, size_t len, wg_carried *out) {
   }
   return wg_packet_open(&probe, WG_PACKET_PROBE) == WARP_OK ? open_probe(&probe, out) : status;
 }
+
+/* ---- preamble of a punched stream ------------------------------------------------------------ */
+
+void wg_preamble_write(uint8_t out[WG_PREAMBLE_LEN], const uint8_t tag[WG_TAG_LEN]) {
+  wg_writer writer = wg_writer_init(out, WG_PREAMBLE_LEN);
+  wg_packet_begin(&writer, WG_PACKET_PREAMBLE);
+  wg_write_bytes(&writer, tag, WG_TAG_LEN);
+}
+
+int wg_preamble_read(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN]) {
+  wg_reader reader = wg_reader_init(bytes, len);
+  memset(tag, 0, WG_TAG_LEN);
+  int status = wg_packet_open(&reader, WG_PACKET_PREAMBLE);
+  if (status != WARP_OK) {
+    return status;
+  }
+  wg_read_copy(&reader, tag, WG_TAG_LEN);
+  return reader.failed || wg_reader_left(&reader) != 0 ? WARP_MALFORMED : WARP_OK;
+}

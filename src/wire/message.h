@@ -107,4 +107,12 @@ size_t wg_probe_encode(uint8_t out[WG_PROBE_LEN], const uint8_t tag[WG_TAG_LEN],
 /* WARP_OK, WARP_MALFORMED (also: a probe of another length or with the number 0), WARP_VERSION. */
 int wg_carry_open(const uint8_t *bytes, size_t len, wg_carried *out);
 
+/* ---- preamble of a punched stream ------------------------------------------------------------ */
+
+enum { WG_PREAMBLE_LEN = WG_HEADER_LEN + WG_TAG_LEN };
+/* Writes header and tag. */
+void wg_preamble_write(uint8_t out[WG_PREAMBLE_LEN], const uint8_t tag[WG_TAG_LEN]);
+/* WARP_OK with the tag, WARP_MALFORMED (also: another length), WARP_VERSION. */
+int wg_preamble_read(const uint8_t *bytes, size_t len, uint8_t tag[WG_TAG_LEN]);
+
 #endif

@@ -222,15 +222,16 @@ WARP_API int warp_attempt_listen_port(warp_attempt *attempt, warp_tcp_port **out
 WARP_API int warp_attempt_tcp_port(warp_attempt *attempt, bool listen, warp_tcp_port **out);
 WARP_API uint16_t warp_tcp_port_number(const warp_tcp_port *port);
 /* Asks a STUN server over a connection from this port, which stays open as long as the port does,
- * because that keeps the mapping. WARP_STATE (asked before), WARP_NOMEM, WARP_IO, WARP_UNREACHABLE.
- */
+ * because that keeps the mapping; after a failure another may be asked. WARP_STATE (asked before),
+ * WARP_NOMEM, WARP_IO, WARP_UNREACHABLE, WARP_CONN_REFUSED (by this machine, at once);
+ * WARP_ADDR_NOT_AVAILABLE: the port has a connection to that server, as the listen port has to the
+ * first. */
 WARP_API int warp_tcp_port_measure(warp_tcp_port *port, const warp_addr *server,
                                    warp_tcp_measured cb);
 /* Sends a SYN to an address of the peer. `cb` may be NULL. WARP_UNTRUSTED as warp_attempt_dial;
  * WARP_ADDR_NOT_AVAILABLE: this connection exists already, accepted or waiting for its last packets
- * to die; WARP_LIMIT, WARP_STATE (dialled and not ended yet), WARP_NOMEM, WARP_UNREACHABLE,
- * WARP_IO.
- */
+ * to die; WARP_LIMIT, WARP_STATE (dialled and not ended yet), WARP_NOMEM, and what the system says
+ * at once (WARP_CONN_REFUSED by this machine, WARP_UNREACHABLE, WARP_IO). */
 WARP_API int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb);
 /* Gives up a dial that is not open; nothing when there is none. `cb` does not run. A connection
  * that is half open at the peer dies of it. */

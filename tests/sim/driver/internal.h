@@ -240,7 +240,7 @@ struct wg_tcp_listener {
   warp_addr local;
   unsigned flags;
   bool closed;
-  wg_tcp_accept_cb cb;
+  wg_tcp_accept_cb cb; /* NULL: it only keeps the port */
   void *arg;
 };
 

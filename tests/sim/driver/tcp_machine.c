@@ -337,7 +337,7 @@ static wg_tcp_listener *find_listener(const sim_host *host, const sim_packet *pa
   for (wg_list *item = host->listeners.next; item != &host->listeners; item = item->next) {
     wg_tcp_listener *listener = WG_CONTAINER(item, wg_tcp_listener, item);
     bool exact = wg_addr_same_ip(&listener->local, &packet->dst);
-    if (sim_bound_matches(&listener->local, &packet->dst) &&
+    if (listener->cb != NULL && sim_bound_matches(&listener->local, &packet->dst) &&
         (best == NULL || (exact && !wg_addr_same_ip(&best->local, &packet->dst)))) {
       best = listener;
     }

@@ -191,6 +191,31 @@ static void test_probes(void **state) {
   assert_int_equal(wg_carry_open(probe.bytes, probe.len, &packet), WARP_VERSION);
 }
 
+static void test_preamble(void **state) {
+  (void)state;
+  vector golden = vector_load("preamble");
+  uint8_t tag[WG_TAG_LEN], back[WG_TAG_LEN], bytes[WG_PREAMBLE_LEN];
+  pattern(tag, sizeof tag, 0xf0);
+  wg_preamble_write(bytes, tag);
+  assert_int_equal(golden.len, sizeof bytes);
+  assert_memory_equal(bytes, golden.bytes, golden.len);
+  assert_int_equal(wg_preamble_read(golden.bytes, golden.len, back), WARP_OK);
+  assert_memory_equal(back, tag, sizeof back);
+  assert_int_equal(wg_preamble_read(golden.bytes, golden.len + 1, back), WARP_MALFORMED);
+  vector probe = vector_load("probe");
+  assert_int_equal(wg_preamble_read(probe.bytes, WG_PREAMBLE_LEN, back), WARP_MALFORMED);
+  golden.bytes[2] = 2;
+  assert_int_equal(wg_preamble_read(golden.bytes, golden.len, back), WARP_VERSION);
+}
+
+static void check_preamble(const uint8_t *bytes, size_t len, int changed) {
+  uint8_t tag[WG_TAG_LEN];
+  int status = wg_preamble_read(bytes, len, tag);
+  assert_true(status == WARP_MALFORMED ||
+              (changed && (status == WARP_OK || status == WARP_VERSION)));
+  assert_true(status != WARP_OK || len == WG_PREAMBLE_LEN);
+}
+
 static void check_letter(const uint8_t *bytes, size_t len, int changed) {
   wg_letter letter;
   int status = decode_letter(bytes, len, &letter);
@@ -235,6 +260,8 @@ static void test_hostile(void **state) {
   hostile_variants(golden.bytes, golden.len, check_carry);
   golden = vector_load("carry");
   hostile_variants(golden.bytes, golden.len, check_carry);
+  golden = vector_load("preamble");
+  hostile_variants(golden.bytes, golden.len, check_preamble);
 }
 
 int main(void) {
@@ -242,7 +269,8 @@ int main(void) {
       cmocka_unit_test(test_golden_letter), cmocka_unit_test(test_invalid_letters),
       cmocka_unit_test(test_largest),       cmocka_unit_test(test_missing_and_repeated_fields),
       cmocka_unit_test(test_envelope),      cmocka_unit_test(test_carry),
-      cmocka_unit_test(test_probes),        cmocka_unit_test(test_hostile),
+      cmocka_unit_test(test_probes),        cmocka_unit_test(test_preamble),
+      cmocka_unit_test(test_hostile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

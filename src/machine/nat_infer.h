@@ -4,8 +4,10 @@
 
 #include "machine/nat_probe.h"
 
-/* The axes that follow from finished tests, in the order in which they were first sent. */
-warp_nat_axes wg_nat_infer(const wg_probe_test *tests, size_t count,
-                           const warp_addr local[WG_PROBE_SOCKETS]);
+/* The axes that follow from finished tests, in the order in which they were first sent; lifetime
+ * and age stay 0. Those of servers that are outvoted become
+ * WG_PROBE_RUNNING first, as if they had not been made. Over TCP a test
+ * that changes the address may stand there several times, from other local ports. */
+warp_nat_axes wg_nat_infer(wg_probe_test *tests, size_t count);
 
 #endif

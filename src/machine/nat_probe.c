@@ -3,20 +3,28 @@
 #include "base/addr.h"
 #include "machine/nat_infer.h"
 
+#include <string.h>
+
 enum {
   SENDS = 3,              /* with one packet in ten lost each way, all are lost in 0.7 % */
+  SENDS_UNDER_LOSS = 6,   /* of what usually stays silent, once a loss was seen */
   FIRST_SPACING_MS = 100, /* doubled while no round trip is known */
   SPACING_MIN_MS = 50,    /* between sends once it is known: 1.5 of it, within these */
   SPACING_MAX_MS = 200,
   SILENCE_MIN_MS = 300, /* after the last send */
   SILENCE_ROUND_TRIPS = 4,
   SPACING_DOUBLINGS_MAX = 4,
+  /* Of what usually stays silent: a quarter of a round trip between sends. */
+  QUIET_SPACING_MIN_MS = 5,
+  QUIET_SILENCE_MIN_MS = 60,
+  HAIRPIN_SILENCE_MIN_MS = 50,
+  PORT_MIN = 1024, /* of external addresses that we send to: below are services */
 };
 
 /* ---- tests ----------------------------------------------------------------------------------- */
 
 static void add_test(wg_nat_probe *probe, wg_probe_socket socket, wg_probe_kind kind,
-                     const warp_addr *server) {
+                     const warp_addr *server, unsigned owner) {
   for (size_t i = 0; i < probe->count; i++) {
     const wg_probe_test *test = &probe->tests[i];
     if (test->socket == socket && test->kind == kind && wg_addr_equal(&test->server, server)) {
@@ -27,7 +35,11 @@ static void add_test(wg_nat_probe *probe, wg_probe_socket socket, wg_probe_kind 
     return;
   }
   wg_probe_test *test = &probe->tests[probe->count];
-  *test = (wg_probe_test){.socket = socket, .kind = kind, .server = *server};
+  *test = (wg_probe_test){.socket = socket,
+                          .kind = kind,
+                          .local = probe->local[socket],
+                          .server = *server,
+                          .owner = owner};
   if (probe->random(probe->random_arg, test->txid.bytes, WG_STUN_TXID_LEN) == WARP_OK) {
     probe->count++;
   }
@@ -36,11 +48,11 @@ static void add_test(wg_nat_probe *probe, wg_probe_socket socket, wg_probe_kind 
 int wg_nat_probe_start(wg_nat_probe *probe, const wg_probe_options *options, uint64_t now_us) {
   uint32_t timeout_ms = options->timeout_ms != 0 ? options->timeout_ms : WG_PROBE_TIMEOUT_MS;
   *probe = (wg_nat_probe){
-      .local = {options->local[0], options->local[1]},
       .random = options->random,
       .random_arg = options->random_arg,
       .give_up_us = now_us + (uint64_t)timeout_ms * 1000,
   };
+  memcpy(probe->local, options->local, sizeof probe->local);
   if (options->random == NULL || options->server_count == 0 ||
       options->server_count > WG_PROBE_SERVERS) {
     return WARP_INVALID;
@@ -50,26 +62,77 @@ int wg_nat_probe_start(wg_nat_probe *probe, const wg_probe_options *options, uin
         options->servers[i].family != options->servers[0].family) {
       return WARP_INVALID;
     }
-    add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &options->servers[i]);
+    add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &options->servers[i], (unsigned)i);
   }
   if (probe->count == 0) {
     return WARP_IO;
   }
+  probe->server_count = probe->count;
   probe->running = true;
   return WARP_OK;
 }
 
-/* The rest of the tests, as soon as a server has told its other address. */
-static void add_other_tests(wg_nat_probe *probe, const warp_addr *server, const warp_addr *other) {
-  warp_addr same_ip = wg_addr_with_port(server, other->port);
-  warp_addr same_port = wg_addr_with_port(other, server->port);
-  add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &same_port);
-  add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, other);
-  add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &same_ip);
-  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_PLAIN, server);
-  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_CHANGE_PORT, server);
-  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_CHANGE_BOTH, server);
+/* More of the kind, as soon as one server is known to answer. */
+static void add_samples(wg_nat_probe *probe, const wg_probe_test *answered) {
+  bool translated = !wg_addr_equal(&answered->mapped, &answered->local);
+  bool preserved = answered->mapped.port == answered->local.port;
+  probe->sampling = true;
+  if (!translated) {
+    return;
+  }
+  add_test(probe, WG_PROBE_HAIRPIN_A, WG_PROBE_PLAIN, &answered->server, answered->owner);
+  add_test(probe, WG_PROBE_HAIRPIN_B, WG_PROBE_PLAIN, &answered->server, answered->owner);
+  for (unsigned i = WG_PROBE_SAMPLE; i < WG_PROBE_SOCKETS && !preserved; i++) {
+    add_test(probe, (wg_probe_socket)i, WG_PROBE_PLAIN, &answered->server, answered->owner);
+  }
+}
+
+/* What needs another address, as soon as a server has told one. */
+static void add_other_tests(wg_nat_probe *probe, const wg_probe_test *answered,
+                            const warp_addr *other) {
+  warp_addr server = answered->server;
+  unsigned owner = answered->owner;
+  warp_addr same_ip = wg_addr_with_port(&server, other->port);
+  warp_addr same_port = wg_addr_with_port(other, server.port);
+  add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &same_port, owner);
+  add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, other, owner);
+  add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &same_ip, owner);
+  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_PLAIN, &server, owner);
+  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_CHANGE_PORT, &server, owner);
+  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_CHANGE_BOTH, &server, owner);
   probe->filtering = true;
+}
+
+static const wg_probe_test *answered_of(const wg_nat_probe *probe, wg_probe_socket socket) {
+  for (size_t i = 0; i < probe->count; i++) {
+    const wg_probe_test *test = &probe->tests[i];
+    if (test->socket == socket && test->kind == WG_PROBE_PLAIN &&
+        test->outcome == WG_PROBE_ANSWERED) {
+      return test;
+    }
+  }
+  return NULL;
+}
+
+/* An external address that a server told is sent to only when it can be ours: as far out as the
+ * server, and no service's. */
+static bool usable_external(const wg_probe_test *test) {
+  return wg_addr_get_scope(&test->mapped) == wg_addr_get_scope(&test->server) &&
+         test->mapped.port >= PORT_MIN;
+}
+
+/* Both send at once, because a NAT that filters wants to have seen a packet of each. */
+static void add_hairpin_tests(wg_nat_probe *probe) {
+  const wg_probe_test *a = answered_of(probe, WG_PROBE_HAIRPIN_A);
+  const wg_probe_test *b = answered_of(probe, WG_PROBE_HAIRPIN_B);
+  if (probe->hairpin || a == NULL || b == NULL) {
+    return;
+  }
+  probe->hairpin = true;
+  if (usable_external(a) && usable_external(b) && wg_addr_same_ip(&a->mapped, &b->mapped)) {
+    add_test(probe, WG_PROBE_HAIRPIN_A, WG_PROBE_HAIRPIN, &b->mapped, b->owner);
+    add_test(probe, WG_PROBE_HAIRPIN_B, WG_PROBE_HAIRPIN, &a->mapped, a->owner);
+  }
 }
 
 /* ---- timing ---------------------------------------------------------------------------------- */
@@ -78,8 +141,47 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high) {
   return value < low ? low : value > high ? high : value;
 }
 
+static uint64_t at_least_ms(uint64_t value_us, unsigned ms) {
+  return clamp(value_us, (uint64_t)ms * 1000, UINT64_MAX);
+}
+
+/* Is silence a usual outcome? */
+static bool is_quiet(const wg_probe_test *test) {
+  return test->kind != WG_PROBE_PLAIN && test->kind != WG_PROBE_REUSE;
+}
+
 static bool sent_out(const wg_nat_probe *probe, const wg_probe_test *test) {
-  return probe->result.rtt_us != 0 && test->sent >= SENDS;
+  unsigned sends = is_quiet(test) && probe->loss ? SENDS_UNDER_LOSS : SENDS;
+  return probe->result.rtt_us != 0 && test->sent >= sends;
+}
+
+/* Is it still open whether the address answers at all, that an answer to a change would come from?
+ */
+static bool source_is_open(const wg_nat_probe *probe, const wg_probe_test *change) {
+  bool other_ip = change->kind == WG_PROBE_CHANGE_BOTH;
+  for (size_t i = 0; i < probe->count; i++) {
+    const wg_probe_test *test = &probe->tests[i];
+    if (test->socket == WG_PROBE_MAPPING && test->outcome == WG_PROBE_RUNNING &&
+        test->owner == change->owner &&
+        wg_addr_same_ip(&test->server, &change->server) != other_ip) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static uint64_t quiet_deadline(const wg_nat_probe *probe, const wg_probe_test *test) {
+  uint64_t rtt_us = probe->result.rtt_us, spread_us = rtt_us - probe->rtt_least_us;
+  if (!sent_out(probe, test)) {
+    return test->last_us + clamp(rtt_us / 4, QUIET_SPACING_MIN_MS * 1000, SPACING_MAX_MS * 1000);
+  }
+  if (test->kind == WG_PROBE_HAIRPIN) { /* no farther than the NAT */
+    return test->last_us + at_least_ms(rtt_us, HAIRPIN_SILENCE_MIN_MS);
+  }
+  if (source_is_open(probe, test)) {
+    return UINT64_MAX;
+  }
+  return test->last_us + at_least_ms(2 * (rtt_us + spread_us), QUIET_SILENCE_MIN_MS);
 }
 
 /* When something is to be done about a test: sending it (again), or taking it for silent. */
@@ -91,9 +193,11 @@ static uint64_t test_deadline(const wg_nat_probe *probe, const wg_probe_test *te
   if (test->sent == 0) {
     return 0;
   }
+  if (is_quiet(test)) {
+    return quiet_deadline(probe, test);
+  }
   if (sent_out(probe, test)) {
-    uint64_t silence_us = SILENCE_ROUND_TRIPS * rtt_us;
-    return test->last_us + clamp(silence_us, SILENCE_MIN_MS * 1000, UINT64_MAX);
+    return test->last_us + at_least_ms(SILENCE_ROUND_TRIPS * rtt_us, SILENCE_MIN_MS);
   }
   if (rtt_us != 0) {
     return test->last_us + clamp(rtt_us + rtt_us / 2, SPACING_MIN_MS * 1000, SPACING_MAX_MS * 1000);
@@ -117,11 +221,26 @@ uint64_t wg_nat_probe_deadline(const wg_nat_probe *probe) {
 
 /* ---- output ---------------------------------------------------------------------------------- */
 
+/* Which server to go on with, after those that are outvoted were taken out. */
+static void choose_server(wg_nat_probe *probe) {
+  for (size_t i = probe->server_count; i-- > 0;) {
+    const wg_probe_test *test = &probe->tests[i];
+    if (test->outcome == WG_PROBE_ANSWERED) {
+      probe->result.server = test->owner;
+      probe->result.external = test->mapped;
+    }
+  }
+}
+
 static void finish(wg_nat_probe *probe) {
   probe->running = false;
   probe->done = true;
   probe->result.status = probe->result.rtt_us != 0 ? WARP_OK : WARP_TIMEOUT;
-  probe->result.axes = wg_nat_infer(probe->tests, probe->count, probe->local);
+  for (size_t i = 0; i < probe->server_count; i++) {
+    probe->result.server_rtt_us[probe->tests[i].owner] = probe->tests[i].rtt_us;
+  }
+  probe->result.axes = wg_nat_infer(probe->tests, probe->count);
+  choose_server(probe);
 }
 
 static void finish_if_decided(wg_nat_probe *probe) {
@@ -136,7 +255,7 @@ static void finish_if_decided(wg_nat_probe *probe) {
 static size_t encode(wg_nat_probe *probe, const wg_probe_test *test) {
   wg_writer writer = wg_writer_init(probe->out, sizeof probe->out);
   wg_stun_begin(&writer, WG_STUN_REQUEST, WG_STUN_BINDING, &test->txid);
-  if (test->kind != WG_PROBE_PLAIN) {
+  if (test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH) {
     uint32_t change = test->kind == WG_PROBE_CHANGE_PORT ? WG_STUN_CHANGE_PORT
                                                          : WG_STUN_CHANGE_PORT | WG_STUN_CHANGE_IP;
     wg_stun_attr_u32(&writer, WG_STUN_CHANGE_REQUEST, change);
@@ -176,11 +295,12 @@ bool wg_nat_probe_output(wg_nat_probe *probe, uint64_t now_us, wg_probe_packet *
 
 /* ---- input ----------------------------------------------------------------------------------- */
 
-static wg_probe_test *find_test(wg_nat_probe *probe, wg_probe_socket socket,
+static wg_probe_test *find_test(wg_nat_probe *probe, wg_probe_socket socket, bool hairpin,
                                 const wg_stun_message *message) {
   for (size_t i = 0; i < probe->count; i++) {
     wg_probe_test *test = &probe->tests[i];
-    if (test->socket == socket && test->outcome == WG_PROBE_RUNNING && test->sent > 0 &&
+    if (test->socket == socket && (test->kind == WG_PROBE_HAIRPIN) == hairpin &&
+        test->outcome == WG_PROBE_RUNNING && test->sent > 0 &&
         wg_bytes_equal_ct(test->txid.bytes, message->txid.bytes, WG_STUN_TXID_LEN)) {
       return test;
     }
@@ -193,7 +313,8 @@ static wg_probe_test *find_test(wg_nat_probe *probe, wg_probe_socket socket,
 static bool take_answer(wg_probe_test *test, const wg_stun_message *message,
                         const warp_addr *from) {
   bool from_asked = wg_addr_equal(from, &test->server);
-  if (test->kind == WG_PROBE_PLAIN && !from_asked) {
+  bool changes = is_quiet(test);
+  if (!changes && !from_asked) {
     return false;
   }
   if (message->class == WG_STUN_ERROR) {
@@ -205,7 +326,7 @@ static bool take_answer(wg_probe_test *test, const wg_stun_message *message,
     return false;
   }
   test->from = *from;
-  test->outcome = test->kind != WG_PROBE_PLAIN && from_asked ? WG_PROBE_REFUSED : WG_PROBE_ANSWERED;
+  test->outcome = changes && from_asked ? WG_PROBE_REFUSED : WG_PROBE_ANSWERED;
   return true;
 }
 
@@ -217,32 +338,67 @@ static bool usable_other(const warp_addr *server, const warp_addr *other) {
          wg_addr_get_scope(other) == wg_addr_get_scope(server);
 }
 
+static void note_round_trip(wg_nat_probe *probe, wg_probe_test *test, uint64_t now_us) {
+  wg_probe_result *result = &probe->result;
+  test->rtt_us = (uint32_t)clamp(now_us - test->first_us, 1, UINT32_MAX);
+  if (result->rtt_us == 0 || test->rtt_us < probe->rtt_least_us) {
+    probe->rtt_least_us = test->rtt_us;
+  }
+  result->rtt_us = test->rtt_us > result->rtt_us ? test->rtt_us : result->rtt_us;
+  probe->loss |= !is_quiet(test) && test->sent > 1;
+}
+
+/* Starts what an answer makes possible. */
+static void follow_up(wg_nat_probe *probe, const wg_probe_test *test,
+                      const wg_stun_message *message) {
+  warp_addr other;
+  if (test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH) {
+    if (!wg_addr_equal(&test->mapped, &test->local)) {
+      add_test(probe, WG_PROBE_FILTERING, WG_PROBE_REUSE, &test->from, test->owner);
+    }
+    return;
+  }
+  if (!probe->sampling) {
+    add_samples(probe, test);
+  }
+  if (!probe->filtering && wg_stun_find_addr(message, WG_STUN_OTHER_ADDRESS, &other) &&
+      usable_other(&test->server, &other)) {
+    add_other_tests(probe, test, &other);
+  }
+  add_hairpin_tests(probe);
+}
+
+/* Our own request, back from the NAT. */
+static bool take_hairpin(wg_nat_probe *probe, wg_probe_socket socket,
+                         const wg_stun_message *message, const warp_addr *from) {
+  wg_probe_socket sender = socket == WG_PROBE_HAIRPIN_A ? WG_PROBE_HAIRPIN_B : WG_PROBE_HAIRPIN_A;
+  wg_probe_test *test = find_test(probe, sender, true, message);
+  const wg_probe_test *plain = answered_of(probe, sender);
+  if (test == NULL || plain == NULL) {
+    return false;
+  }
+  test->from = *from;
+  test->outcome = wg_addr_same_ip(from, &plain->mapped) ? WG_PROBE_ANSWERED : WG_PROBE_REFUSED;
+  return true;
+}
+
 bool wg_nat_probe_input(wg_nat_probe *probe, wg_probe_socket socket, const uint8_t *bytes,
                         size_t len, const warp_addr *from, uint64_t now_us) {
   wg_stun_message message;
-  warp_addr other;
   if (!probe->running || wg_stun_decode(bytes, len, &message) != WARP_OK ||
-      message.method != WG_STUN_BINDING ||
-      (message.class != WG_STUN_SUCCESS && message.class != WG_STUN_ERROR)) {
+      message.method != WG_STUN_BINDING) {
     return false;
   }
-  wg_probe_test *test = find_test(probe, socket, &message);
+  if (message.class == WG_STUN_REQUEST) {
+    return take_hairpin(probe, socket, &message, from);
+  }
+  wg_probe_test *test = find_test(probe, socket, false, &message);
   if (test == NULL || !take_answer(test, &message, from)) {
     return false;
   }
-  if (test->outcome != WG_PROBE_ANSWERED) {
-    return true;
-  }
-  if (probe->result.rtt_us == 0) {
-    probe->result.external = test->mapped;
-  }
-  uint64_t rtt_us = clamp(now_us - test->first_us, 1, UINT32_MAX);
-  if (rtt_us > probe->result.rtt_us) {
-    probe->result.rtt_us = (uint32_t)rtt_us;
-  }
-  if (!probe->filtering && test->kind == WG_PROBE_PLAIN &&
-      wg_stun_find_addr(&message, WG_STUN_OTHER_ADDRESS, &other) && usable_other(from, &other)) {
-    add_other_tests(probe, from, &other);
+  if (test->outcome == WG_PROBE_ANSWERED) {
+    note_round_trip(probe, test, now_us);
+    follow_up(probe, test, &message);
   }
   return true;
 }

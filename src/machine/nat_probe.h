@@ -2,14 +2,21 @@
  * Measures how a NAT treats UDP: the axes of RFC 4787, by the tests of RFC 5780. Pure; driven as
  * the other machines are (see machine/stun_client.h).
  *
- * Two local sockets are needed, both used for nothing else: socket 0 talks to every address of the
- * servers and shows how the NAT maps; socket 1 talks to one address of one server only, so that an
- * answer from another address tells what the NAT lets in unasked. Had socket 1 ever sent to that
- * other address, the answer would prove nothing.
+ * Eight local sockets are needed, all used for nothing else. Socket 0 talks to every address of the
+ * servers and shows how the NAT maps. Socket 1 talks to one address of one server only, so that an
+ * answer from another address tells what the NAT lets in unasked; had it ever sent to that other
+ * address, the answer would prove nothing. When such an answer came, socket 1 answers it with a
+ * request of its own: the mapping which that one is seen by shows whether the NAT reuses sessions
+ * that began outside. Sockets 2 and 3 send to each other's external address (hairpin, RFC 4787
+ * section 6). Those and the rest show, by the ports that they get, how the NAT allocates.
  *
- * All tests run at once. A test counts as not answered only when it was sent three times and
- * max(300 ms, four times the largest round trip seen) have passed since: a slow path is no filter,
- * and a lost packet is none either.
+ * All tests run at once, as soon as what they need is known, so that the usual NAT is measured
+ * within four round trips. A request that should be answered counts as lost only when it was sent
+ * three times and max(300 ms, four times the largest round trip seen) have passed since. Where
+ * silence is the usual outcome, the three are sent close together (more of them where packets are
+ * lost), and the time is twice the largest round trip and twice the spread of all; it does not end
+ * before the address that the answer would come from has answered or was given up. So a slow path
+ * is no filter, and a lost packet is none either.
  */
 #ifndef WG_MACHINE_NAT_PROBE_H
 #define WG_MACHINE_NAT_PROBE_H
@@ -19,7 +26,9 @@
 
 enum {
   WG_PROBE_SERVERS = 4,
-  WG_PROBE_TESTS = 10, /* one for each server, three more destinations, three on socket 1 */
+  /* One for each server, three more destinations, three on socket 1 and two that answer there, one
+   * on each other socket, two between sockets 2 and 3. */
+  WG_PROBE_TESTS = 20,
   WG_PROBE_TIMEOUT_MS = 2000,
   WG_PROBE_PACKET_LEN = 28, /* the largest request: with a CHANGE-REQUEST */
 };
@@ -27,7 +36,11 @@ enum {
 typedef enum wg_probe_socket {
   WG_PROBE_MAPPING = 0,
   WG_PROBE_FILTERING = 1,
-  WG_PROBE_SOCKETS = 2,
+  WG_PROBE_HAIRPIN_A = 2,
+  WG_PROBE_HAIRPIN_B = 3,
+  WG_PROBE_SAMPLE = 4, /* from here on */
+  /* Eight ports within a sixteenth of all are a block: by chance that comes once in 10^8 times. */
+  WG_PROBE_SOCKETS = 8,
 } wg_probe_socket;
 
 typedef struct wg_probe_options {
@@ -36,7 +49,7 @@ typedef struct wg_probe_options {
    * filtering stays unknown. */
   warp_addr servers[WG_PROBE_SERVERS];
   size_t server_count;
-  /* Where the two sockets are bound. A local IP that is unspecified leaves it open whether there is
+  /* Where the sockets are bound. A local IP that is unspecified leaves it open whether there is
    * translation when the port is preserved. */
   warp_addr local[WG_PROBE_SOCKETS];
   uint32_t timeout_ms; /* gives up when no server answered; 0: WG_PROBE_TIMEOUT_MS */
@@ -47,11 +60,14 @@ typedef struct wg_probe_options {
 typedef struct wg_probe_result {
   int status; /* WARP_OK, or WARP_TIMEOUT: no server answered and nothing is known */
   /* What could not be measured is unknown. The confidence is the sum of what each axis adds:
-   * translation, mapping, filtering and allocation up to 25 each, less where the evidence is thin.
+   * translation, mapping, filtering and allocation up to 25 each, less where the evidence is thin,
+   * half of all when servers contradict each other.
    */
   warp_nat_axes axes;
-  warp_addr external; /* of socket 0, as the first server to answer sees it */
+  warp_addr external; /* of socket 0, as the preferred server sees it; family 0: none answered */
+  size_t server;      /* the first one of the list that answered, and is not outvoted */
   uint32_t rtt_us;    /* the largest round trip seen */
+  uint32_t server_rtt_us[WG_PROBE_SERVERS]; /* of each server; 0: no answer came */
 } wg_probe_result;
 
 /* What a request asks for. */
@@ -59,23 +75,29 @@ typedef enum wg_probe_kind {
   WG_PROBE_PLAIN,       /* which mapping does this destination see? */
   WG_PROBE_CHANGE_PORT, /* does an answer from the server's other port come through? */
   WG_PROBE_CHANGE_BOTH, /* ... from its other address? */
+  WG_PROBE_REUSE,       /* which mapping has the answer to what came in unasked? */
+  WG_PROBE_HAIRPIN,     /* does our own external address lead back inside? */
 } wg_probe_kind;
 
 typedef enum wg_probe_outcome {
   WG_PROBE_RUNNING,
   WG_PROBE_ANSWERED,
   WG_PROBE_SILENT,  /* no answer came */
-  WG_PROBE_REFUSED, /* an error response, or the answer came from the address that was asked */
+  WG_PROBE_REFUSED, /* an error response, or the answer came from the address that was asked; a
+                       hairpin that shows the inside address (against RFC 4787 REQ-9) */
 } wg_probe_outcome;
 
 typedef struct wg_probe_test {
   wg_probe_socket socket;
   wg_probe_kind kind;
   wg_probe_outcome outcome;
-  warp_addr server;
+  warp_addr local;  /* where the socket is bound */
+  warp_addr server; /* where it is sent to */
+  unsigned owner;   /* number of the configured server whose address that is, or who told it */
   wg_stun_txid txid;
   unsigned sent;
   uint64_t first_us, last_us;
+  uint32_t rtt_us;  /* of an answer, since the first time it was sent */
   warp_addr mapped; /* of an answer */
   warp_addr from;   /* where the answer came from */
 } wg_probe_test;
@@ -89,8 +111,13 @@ typedef struct wg_nat_probe {
   wg_random_cb random;
   void *random_arg;
   uint64_t give_up_us;
+  uint32_t rtt_least_us;
   bool running;
-  bool filtering; /* the tests of socket 1 are under way */
+  bool sampling;       /* the tests of sockets 2 and up are under way */
+  bool filtering;      /* the tests of socket 1 are under way */
+  bool hairpin;        /* sockets 2 and 3 know each other's external address */
+  bool loss;           /* something had to be sent again */
+  size_t server_count; /* the first so many tests; one that was named twice is one */
   size_t count;
   wg_probe_test tests[WG_PROBE_TESTS];
   uint8_t out[WG_PROBE_PACKET_LEN];

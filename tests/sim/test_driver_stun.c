@@ -209,12 +209,17 @@ static void test_tcp(void **state) {
 
 /* ---- axes ------------------------------------------------------------------------------------ */
 
-typedef struct prober {
+typedef struct prober prober;
+typedef struct prober_socket {
+  prober *prober;
+  wg_udp *udp;
+} prober_socket;
+struct prober {
   wg_env *env;
   wg_nat_probe probe;
-  wg_udp *udp[WG_PROBE_SOCKETS];
+  prober_socket sockets[WG_PROBE_SOCKETS];
   wg_timer timer;
-} prober;
+};
 
 static int draw(void *arg, void *out, size_t len) {
   wg_env *env = arg;
@@ -226,9 +231,9 @@ static void drive(void *arg) {
   wg_probe_packet packet;
   uint64_t now_us = wg_now_us(self->env);
   while (wg_nat_probe_output(&self->probe, now_us, &packet)) {
-    assert_int_equal(
-        self->env->ops->udp_send(self->udp[packet.socket], &packet.to, packet.bytes, packet.len),
-        WARP_OK);
+    assert_int_equal(self->env->ops->udp_send(self->sockets[packet.socket].udp, &packet.to,
+                                              packet.bytes, packet.len),
+                     WARP_OK);
   }
   uint64_t deadline_us = wg_nat_probe_deadline(&self->probe);
   if (deadline_us != UINT64_MAX) {
@@ -238,18 +243,12 @@ static void drive(void *arg) {
   }
 }
 
-static void probe_input(prober *self, wg_probe_socket socket, const uint8_t *data, size_t len,
-                        const warp_addr *from) {
-  wg_nat_probe_input(&self->probe, socket, data, len, from, wg_now_us(self->env));
+static void on_probe(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  prober_socket *socket = arg;
+  prober *self = socket->prober;
+  wg_nat_probe_input(&self->probe, (wg_probe_socket)(socket - self->sockets), data, len, from,
+                     wg_now_us(self->env));
   drive(self);
-}
-
-static void on_mapping(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
-  probe_input(arg, WG_PROBE_MAPPING, data, len, from);
-}
-
-static void on_filtering(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
-  probe_input(arg, WG_PROBE_FILTERING, data, len, from);
 }
 
 static warp_nat_axes measure(const char *profile) {
@@ -262,18 +261,19 @@ static warp_nat_axes measure(const char *profile) {
   assert_int_equal(ops->interfaces(self.env, interfaces, 2), 2);
   options.servers[0] = address(net.stun_servers[0]);
   for (size_t i = 0; i < WG_PROBE_SOCKETS; i++) {
-    assert_int_equal(ops->udp_open(self.env, &interfaces[1].addr, 0,
-                                   i == WG_PROBE_MAPPING ? on_mapping : on_filtering, &self,
-                                   &self.udp[i]),
-                     WARP_OK);
-    ops->udp_local(self.udp[i], &options.local[i]);
+    prober_socket *socket = &self.sockets[i];
+    socket->prober = &self;
+    assert_int_equal(
+        ops->udp_open(self.env, &interfaces[1].addr, 0, on_probe, socket, &socket->udp), WARP_OK);
+    ops->udp_local(socket->udp, &options.local[i]);
   }
   assert_int_equal(wg_nat_probe_start(&self.probe, &options, wg_now_us(self.env)), WARP_OK);
   drive(&self);
   assert_int_equal(sim_run_until_set(net.world, &self.probe.done, 10 * SIM_SECOND), WARP_OK);
   assert_int_equal(self.probe.result.status, WARP_OK);
-  ops->udp_close(self.udp[0]);
-  ops->udp_close(self.udp[1]);
+  for (size_t i = 0; i < WG_PROBE_SOCKETS; i++) {
+    ops->udp_close(self.sockets[i].udp);
+  }
   wg_timer_stop(self.env, &self.timer);
   assert_int_equal(sim_world_free(net.world), 0);
   return self.probe.result.axes;

@@ -52,6 +52,7 @@ int wg_node_issue_record(warp_node *node) {
   uint64_t by_clock = now > 0 ? (uint64_t)now : 1;
   record->sequence = by_clock > record->sequence ? by_clock : record->sequence + 1;
   record->issued_ms = now;
+  node->record_issued_us = wg_now_us(node->env);
   record->expires_ms = now + (int64_t)WG_RECORD_LIFETIME_S * 1000;
   memset(record->endpoints, 0, sizeof record->endpoints);
   record->endpoint_count = 0;

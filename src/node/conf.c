@@ -10,6 +10,7 @@ enum { WG_CONF_LIST_MAX = 16 };
 warp_conf warp_conf_default(void) {
   return (warp_conf){
       .enable_stun_clients = true,
+      .init_clock_skew = true,
       .enable_punching = true,
       .enable_nickname = true,
       .sig_pipe_no = 1,
@@ -71,7 +72,7 @@ int wg_node_copy_conf(warp_node *node, const warp_conf *conf) {
   bool ok = copy_string(node, &copy->data_dir) && copy_string(node, &copy->key_name) &&
             copy_string(node, &copy->machine_id) && copy_list(node, &copy->stun_servers) &&
             copy_list(node, &copy->turn_servers) && copy_list(node, &copy->brokers) &&
-            copy_list(node, &copy->name_servers);
+            copy_list(node, &copy->name_servers) && copy_list(node, &copy->ntp_servers);
   return ok ? WARP_OK : WARP_NOMEM;
 }
 

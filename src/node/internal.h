@@ -5,6 +5,7 @@
 #include "base/addr.h"
 #include "connect/connect.h"
 #include "nickname/names.h"
+#include "node/clock.h"
 #include "node/measure.h"
 #include "node/node.h"
 
@@ -60,7 +61,8 @@ typedef struct wg_family {
 struct warp_node {
   wg_env *env;
   wg_clock clock;
-  warp_conf conf; /* points into `strings` */
+  wg_timekeeper *timekeeper; /* NULL: the servers are not asked */
+  warp_conf conf;            /* points into `strings` */
   wg_list strings;
   wg_node_state state;
   warp_node_on_start on_start;
@@ -100,7 +102,8 @@ struct warp_node {
   wg_record record;
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len;
-  bool record_stale; /* something of it changed while the node starts */
+  bool record_stale;         /* something of it changed while the node starts */
+  uint64_t record_issued_us; /* monotonic */
   wg_timer renew;
   uint64_t router_asked_us;
   bool router_awaited;   /* the start waits for the router, */
@@ -132,11 +135,14 @@ void wg_node_start_failed(warp_node *node, int status);
 void wg_node_load_interfaces(warp_node *node);
 void wg_node_load_machine(warp_node *node);
 void wg_node_load_key(warp_node *node);
-void wg_node_measure(warp_node *node);       /* stun.c */
-void wg_node_setup_signal(warp_node *node);  /* signalling.c */
-void wg_node_listen_on_ifs(warp_node *node); /* listen.c */
-void wg_node_build_address(warp_node *node); /* address.c */
-void wg_node_setup_names(warp_node *node);   /* nicknames.c */
+void wg_node_init_clock(warp_node *node);        /* coordination.c */
+void wg_node_init_punching(warp_node *node);     /* coordination.c */
+void wg_node_start_maintenance(warp_node *node); /* coordination.c */
+void wg_node_measure(warp_node *node);           /* stun.c */
+void wg_node_setup_signal(warp_node *node);      /* signalling.c */
+void wg_node_listen_on_ifs(warp_node *node);     /* listen.c */
+void wg_node_build_address(warp_node *node);     /* address.c */
+void wg_node_setup_names(warp_node *node);       /* nicknames.c */
 void wg_node_setup_plugins(warp_node *node);
 void wg_node_start_port_forwarding(warp_node *node);    /* portmap.c */
 void wg_node_finalize_port_forwarding(warp_node *node); /* portmap.c */

@@ -73,6 +73,8 @@ static void tear_down(warp_node *node) {
   wg_timer_stop(node->env, &node->router_timer);
   node->signal_waiting = node->nickname_pending = node->router_awaited = false;
   wg_node_cancel_lookups(node);
+  wg_timekeeper_close(node->timekeeper);
+  node->timekeeper = NULL;
   if (node->names != NULL)
     wg_names_close(node->names);
   node->names = NULL;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { STEPS_TOGETHER = 2 };
+enum { STEPS_TOGETHER = 3 };
 typedef struct start_row {
   void (*begin[STEPS_TOGETHER])(warp_node *node);
 } start_row;
@@ -18,7 +18,9 @@ static const start_row rows[] = {
     {{wg_node_load_interfaces}},
     {{wg_node_load_machine}},
     {{wg_node_load_key}},
-    {{wg_node_measure, wg_node_setup_signal}},
+    {{wg_node_init_clock, wg_node_measure, wg_node_setup_signal}},
+    {{wg_node_init_punching}},
+    {{wg_node_start_maintenance}},
     {{wg_node_listen_on_ifs}},
     {{wg_node_build_address}},
     {{wg_node_start_port_forwarding}},

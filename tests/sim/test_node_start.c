@@ -63,12 +63,12 @@ static void test_steps_in_order(void **state) {
   both.a.conf.enable_nickname = both.a.conf.enable_upnp = false;
   peer_start(&both.a);
   assert_int_equal(both.a.start_status, WARP_OK);
-  assert_int_equal(both.a.phase_count, 11);
+  assert_int_equal(both.a.phase_count, 14);
   for (size_t i = 0; i < both.a.phase_count; i++) {
     const warp_start_event *event = &both.a.phases[i];
     assert_int_equal(event->status, WARP_OK);
-    /* Measuring and signalling run together, and either may end first. */
-    bool together = event->phase >= WARP_START_LOAD_P2P_STUN_CLIENTS &&
+    /* Clock, measuring and signalling run together, and any may end first. */
+    bool together = event->phase >= WARP_START_INITIALIZE_SYSTEM_CLOCK &&
                     event->phase <= WARP_START_SETUP_ROUTER_AND_SIGNAL;
     if (!together && i > 0)
       assert_true(event->phase > both.a.phases[i - 1].phase);
@@ -169,7 +169,7 @@ static void test_no_servers_at_all(void **state) {
   peers both;
   peers_build(&both, "open", "open", 3);
   both.a.conf.stun_servers = both.a.conf.brokers = both.a.conf.turn_servers =
-      both.a.conf.name_servers = none;
+      both.a.conf.name_servers = both.a.conf.ntp_servers = none;
   uint64_t begun = sim_now_us(both.net.world);
   peer_start(&both.a);
   assert_int_equal(both.a.start_status, WARP_OK);

@@ -199,7 +199,6 @@ static void finish(stage *on) {
 
 static void test_closed_by_a_start_event(void **state) {
   (void)state;
-  unsigned closed = 0;
   for (unsigned phase = WARP_START_LOAD_NETWORK_INTERFACES;
        phase <= WARP_START_FINALIZE_PORT_FORWARDING; phase++) {
     stage on;
@@ -208,12 +207,11 @@ static void test_closed_by_a_start_event(void **state) {
     on.a.when = ON_START_EVENT;
     on.a.at_phase = phase;
     start(&on, &on.a);
-    assert_int_equal(on.a.start_status, on.a.acted ? WARP_CANCELED : WARP_OK);
-    assert_int_equal(on.a.closed, on.a.acted);
-    closed += on.a.acted;
+    assert_true(on.a.acted);
+    assert_int_equal(on.a.start_status, WARP_CANCELED);
+    assert_true(on.a.closed);
     finish(&on);
   }
-  assert_int_equal(closed, 11);
 }
 
 static void test_closed_when_started(void **state) {

@@ -202,7 +202,9 @@ typedef struct warp_conf {
   const char *const *turn_servers; /* "user:password@host:port" */
   const char *const *brokers;      /* "host:port" of MQTT brokers */
   const char *const *name_servers; /* "host:port" */
-  const char *const *ntp_servers;  /* "host:port" or "host"; three outvote a wrong one */
+  const char *const *ntp_servers;  /* "host:port" or "host"; 4 at most, three outvote
+                                      a wrong one. Each has one vote, but a name that
+                                      is alone (a pool) one for each address */
   const char *const *settings;     /* of plugins, as "random_probe.rate=100" */
   const char *plugin_dir;          /* folder of plugins from outside (*.so); NULL: none */
   uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */

@@ -27,6 +27,7 @@ typedef struct sim_host sim_host;
 typedef struct sim_broker sim_broker;
 typedef struct sim_stun_server sim_stun_server;
 typedef struct sim_turn_server sim_turn_server;
+typedef struct sim_ntp_server sim_ntp_server;
 
 enum {
   SIM_LATENCY_US = 20000,   /* one way between a network and the core, unless told otherwise */
@@ -209,6 +210,16 @@ size_t sim_turn_allocations(const sim_turn_server *server);
 /* Datagrams relayed so far, either way. */
 size_t sim_turn_relayed(const sim_turn_server *server);
 
+/* NTP over UDP on `port` of the host's first address, with the time of the host's clock. */
+sim_ntp_server *sim_ntp_start(sim_host *host, uint16_t port);
+/* Down: silent. */
+void sim_ntp_set_up(sim_ntp_server *server, bool up);
+/* It says a time that is wrong by so much from now on. */
+void sim_ntp_set_lie_ms(sim_ntp_server *server, int64_t lie_ms);
+/* It answers with this kiss code instead of the time; 0: the time again. */
+void sim_ntp_set_kiss(sim_ntp_server *server, uint32_t code);
+size_t sim_ntp_answered(const sim_ntp_server *server);
+
 /* ---- two sites and their servers ------------------------------------------------------------- */
 
 typedef struct sim_topology_options {
@@ -219,9 +230,10 @@ typedef struct sim_topology_options {
   double loss;        /* likewise */
 } sim_topology_options;
 
+enum { SIM_NTP_SERVERS = 3 };
 /* Sites "a" and "b" with one host each of the same name, and "server" with the servers, all up:
- * broker, STUN with RFC 5780, TURN. What a configuration needs is spelled out in the lists, which
- * end with NULL. */
+ * broker, STUN with RFC 5780, TURN, three of NTP. What a configuration needs is spelled out in the
+ * lists, which end with NULL. */
 typedef struct sim_topology {
   sim_world *world;
   sim_network *site_a, *site_b, *site_server;
@@ -229,7 +241,9 @@ typedef struct sim_topology {
   sim_broker *broker;
   sim_stun_server *stun;
   sim_turn_server *turn;
-  const char *brokers[2], *stun_servers[3], *turn_servers[2];
+  sim_ntp_server *ntp[SIM_NTP_SERVERS];
+  const char *brokers[2], *ntp_servers[SIM_NTP_SERVERS + 1];
+  const char *stun_servers[3], *turn_servers[2];
 } sim_topology;
 
 /* Servers are at 203.0.113.10 and 198.51.100.10. Behind a NAT, a is 10.0.1.2 and b 10.0.2.2;

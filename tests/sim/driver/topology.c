@@ -5,7 +5,8 @@ enum {
   BROKER_PORT = 1883,
   STUN_PORT = 3478,
   OTHER_STUN_PORT = 3479,
-  TURN_PORT = 3480
+  TURN_PORT = 3480,
+  NTP_PORT = 123, /* and the next two */
 };
 
 typedef struct site_plan {
@@ -37,6 +38,7 @@ void sim_topology_new(const sim_topology_options *options, sim_topology *out) {
   *out = (sim_topology){
       .world = world,
       .brokers = {"203.0.113.10:1883"},
+      .ntp_servers = {"203.0.113.10", "203.0.113.10:124", "203.0.113.10:125"},
       .stun_servers = {"203.0.113.10:3478", "198.51.100.10:3478"},
       .turn_servers = {"user:password@203.0.113.10:3480"},
   };
@@ -46,6 +48,9 @@ void sim_topology_new(const sim_topology_options *options, sim_topology *out) {
   out->broker = sim_broker_start(out->server, BROKER_PORT);
   out->stun = sim_stun_start(out->server, STUN_PORT, OTHER_STUN_PORT);
   out->turn = sim_turn_start(out->server, TURN_PORT, "user", "password");
+  for (unsigned i = 0; i < SIM_NTP_SERVERS; i++) {
+    out->ntp[i] = sim_ntp_start(out->server, (uint16_t)(NTP_PORT + i));
+  }
   out->a = new_site(world, &plan_a, options->profile_a, &link, &out->site_a);
   out->b = new_site(world, &plan_b, options->profile_b, &link, &out->site_b);
 }

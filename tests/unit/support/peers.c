@@ -107,6 +107,7 @@ static void set_up(peer *self, sim_world *world, sim_host *host, const sim_topol
   self->conf.brokers = net->brokers;
   self->conf.stun_servers = net->stun_servers;
   self->conf.turn_servers = net->turn_servers;
+  self->conf.ntp_servers = net->ntp_servers;
   self->conf.on_start_event = on_phase;
   self->conf.start_arg = self;
 }

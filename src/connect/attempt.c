@@ -55,6 +55,8 @@ warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uin
   wg_list_init(&attempt->ports);
   wg_rng_seed(&attempt->rng, session->connect->config.seed ^ number, plugin->name);
   describe(attempt);
+  attempt->gateway = wg_connect_gateway(session->connect, &attempt->self.nic);
+  attempt->gateway->attempts++;
   session->attempts[session->attempt_count++] = attempt;
   return attempt;
 }
@@ -100,6 +102,7 @@ static void stop_plugin(warp_attempt *attempt) {
   if (attempt->plugin->stop != NULL)
     attempt->plugin->stop(attempt);
   wg_ports_close(attempt);
+  wg_attempt_give_all(attempt);
 }
 
 static void discard_candidates(warp_attempt *attempt, const wg_candidate *but) {
@@ -147,6 +150,7 @@ void wg_attempt_release(warp_attempt *attempt) {
 }
 
 void wg_attempt_free(warp_attempt *attempt) {
+  attempt->gateway->attempts--;
   if (attempt->path != NULL)
     wg_path_free(attempt->path);
   free(attempt->plugin_state);
@@ -438,15 +442,4 @@ int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, s
 unsigned warp_attempt_turn_limit(const warp_attempt *attempt) {
   const wg_session *session = attempt->session;
   return session->role == WARP_INITIATOR ? session->options.turn_limit : WG_TURN_LIMIT;
-}
-
-int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
-  const wg_connect_config *config = &attempt->session->connect->config;
-  for (size_t i = 0; i < config->relay_count; i++) {
-    if (config->relays[i].addr.family == attempt->combo.family && index-- == 0) {
-      *out = config->relays[i];
-      return WARP_OK;
-    }
-  }
-  return WARP_NOT_FOUND;
 }

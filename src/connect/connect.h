@@ -8,7 +8,7 @@
 #define WG_CONNECT_CONNECT_H
 
 #include "connect/mux.h"
-#include "connect/plugin_table.h"
+#include "connect/settings.h"
 #include "env/clock.h"
 #include "pipe/pipe.h"
 #include "signal/router.h"
@@ -52,6 +52,9 @@ typedef struct wg_connect_config {
   uint64_t seed;
   warp_contact_policy policy; /* NULL: everybody */
   void *policy_arg;
+  wg_settings settings;
+  const warp_addr *stun_servers; /* borrowed */
+  size_t stun_count;
   const warp_relay *relays; /* borrowed */
   size_t relay_count;
   wg_plugin_list plugins; /* borrowed; NULL: the built-in ones */

@@ -7,6 +7,15 @@
 
 typedef struct wg_session wg_session;
 
+/* What is behind one interface address of ours, and what our attempts may put on it. */
+typedef struct wg_gateway {
+  warp_addr nic; /* family 0: not in use */
+  size_t attempts;
+  wg_budget budget;
+} wg_gateway;
+/* The one that attempts from this interface address share. */
+wg_gateway *wg_connect_gateway(wg_connect *connect, const warp_addr *nic);
+
 /* ---- attempts -------------------------------------------------------------------------------- */
 
 typedef enum wg_attempt_state {
@@ -40,6 +49,8 @@ struct warp_attempt {
   uint64_t started_us;
   wg_timer deadline;
   wg_attempt_timer timers[WARP_ATTEMPT_TIMERS];
+  wg_gateway *gateway;
+  unsigned granted[WARP_BUDGET_SYNS + 1]; /* flows and SYNs that are not in use yet */
   warp_path *path;    /* lives as long as the attempt, because the plugin holds it too */
   wg_list candidates; /* wg_candidate: pipes in handshake or waiting for nomination */
   wg_list dials;      /* wg_dial: connections that are not open yet */
@@ -97,6 +108,16 @@ int wg_attempt_tags(const warp_attempt *attempt, uint8_t in[WG_TAG_LEN], uint8_t
 int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
                            const warp_addr *to);
 
+/* ---- budgets --------------------------------------------------------------------------------- */
+
+/* A socket, port or dial that is being opened uses up one of the flows or SYNs that the attempt was
+ * granted. False when there is none: then it is not counted. */
+bool wg_attempt_spend(warp_attempt *attempt, warp_budget budget);
+/* What used one up is closed. */
+void wg_attempt_refund(warp_attempt *attempt, warp_budget budget);
+/* Gives back what is granted and not used. */
+void wg_attempt_give_all(warp_attempt *attempt);
+
 /* ---- sockets of the plugin's own --------------------------------------------------------------
  */
 
@@ -106,6 +127,7 @@ struct warp_udp_socket {
   wg_udp *udp;
   warp_udp_received cb; /* may be NULL */
   uint32_t number;      /* in the attempt, from 1 on, never used again */
+  bool counted;         /* as a flow of the budget */
   warp_path *path;      /* whose packets it takes; NULL: none */
 };
 /* The open socket of this number, or NULL. */
@@ -255,6 +277,7 @@ struct wg_connect {
   wg_contact_self self;
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len; /* 0: no record yet */
+  wg_gateway gateways[WG_RECORD_ENDPOINTS];
   wg_list sessions, inbound, dead;
   size_t racing_count, inbound_count;
   wg_session_id ended[WG_ENDED_MAX]; /* the latest of peers' sessions: a message that comes late

@@ -45,6 +45,7 @@ int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socke
     free(socket);
     return status;
   }
+  socket->counted = wg_attempt_spend(attempt, WARP_BUDGET_FLOWS);
   socket->number = ++attempt->sockets_opened;
   attempt->socket_count++;
   wg_list_push(&attempt->sockets, &socket->link);
@@ -68,6 +69,8 @@ static void close_socket(warp_udp_socket *socket) {
   wg_list_remove(&socket->link);
   attempt->socket_count--;
   env_of(attempt)->ops->udp_close(socket->udp);
+  if (socket->counted)
+    wg_attempt_refund(attempt, WARP_BUDGET_FLOWS);
   free(socket);
 }
 

@@ -84,6 +84,9 @@ static int new_connect(warp_node *node) {
                               .seed = node->conf.seed,
                               .policy = node->conf.contact_policy,
                               .policy_arg = node->conf.contact_arg,
+                              .settings = node->settings,
+                              .stun_servers = node->stun_servers,
+                              .stun_count = node->stun_count,
                               .relays = node->relays,
                               .relay_count = node->relay_count,
                               .no_punching = !node->conf.enable_punching};

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Servers of one kind that are copied; more than any limit of the parts that use them. */
-enum { WG_CONF_LIST_MAX = 16 };
+/* Entries of one list that are copied; more than any limit of the parts that use them. */
+enum { WG_CONF_LIST_MAX = WG_SETTINGS_MAX };
 
 warp_conf warp_conf_default(void) {
   return (warp_conf){
@@ -72,7 +72,8 @@ int wg_node_copy_conf(warp_node *node, const warp_conf *conf) {
   bool ok = copy_string(node, &copy->data_dir) && copy_string(node, &copy->key_name) &&
             copy_string(node, &copy->machine_id) && copy_list(node, &copy->stun_servers) &&
             copy_list(node, &copy->turn_servers) && copy_list(node, &copy->brokers) &&
-            copy_list(node, &copy->name_servers) && copy_list(node, &copy->ntp_servers);
+            copy_list(node, &copy->name_servers) && copy_list(node, &copy->ntp_servers) &&
+            copy_list(node, &copy->settings);
   return ok ? WARP_OK : WARP_NOMEM;
 }
 

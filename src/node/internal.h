@@ -64,6 +64,7 @@ struct warp_node {
   wg_timekeeper *timekeeper; /* NULL: the servers are not asked */
   warp_conf conf;            /* points into `strings` */
   wg_list strings;
+  wg_settings settings;
   wg_node_state state;
   warp_node_on_start on_start;
   void *on_start_arg;

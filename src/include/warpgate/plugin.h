@@ -154,8 +154,9 @@ typedef enum warp_budget {
   WARP_BUDGET_SYNS = 3,   /* TCP connections that are not open yet; alive at once */
 } warp_budget;
 /* Takes up to `want` of a budget and returns how many were granted. When fewer are, `*retry_ms`
- * (may be NULL) is when to ask again. Flows and SYNs go back when their socket, port or dial is
- * closed; what was granted and not used goes back by warp_attempt_give. */
+ * (may be NULL) is when to ask again. A socket, port or dial that is opened uses up a flow or SYN
+ * that was granted and gives it back when it is closed; those that are not used go back by
+ * warp_attempt_give, or with the attempt's end. */
 WARP_API unsigned warp_attempt_take(warp_attempt *attempt, warp_budget budget, unsigned want,
                                     uint32_t *retry_ms);
 WARP_API void warp_attempt_give(warp_attempt *attempt, warp_budget budget, unsigned count);

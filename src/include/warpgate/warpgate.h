@@ -181,7 +181,12 @@ typedef enum warp_log_level {
 
 /* Configuration of a node. Take warp_conf_default() or warp_conf_test() and change the copy.
  * All strings and lists are copied when the node starts. Server lists end with NULL; a NULL list is
- * empty. Of brokers and name servers the first 4 are used, of STUN and TURN servers the first 4 and
+ * empty.
+ * Settings are those of the plugins and three of the node, which hold for each gateway and all
+ * connects together: node.probes_per_s (packets to ports that are guessed; 100, or the largest
+ * PLUGIN.rate that was set), node.flows (mappings that plugins open at once; 512), node.syns (TCP
+ * connections that are not open yet; 384). At most 64.
+ * Of brokers and name servers the first 4 are used, of STUN and TURN servers the first 4 and
  * 8 addresses: more add nothing but packets. */
 typedef struct warp_conf {
   const char *data_dir;   /* folder of the keystore; NULL: $XDG_DATA_HOME/warpgate or
@@ -205,7 +210,7 @@ typedef struct warp_conf {
   const char *const *ntp_servers;  /* "host:port" or "host"; 4 at most, three outvote
                                       a wrong one. Each has one vote, but a name that
                                       is alone (a pool) one for each address */
-  const char *const *settings;     /* of plugins, as "random_probe.rate=100" */
+  const char *const *settings;     /* "PLUGIN.NAME=NUMBER", as "random_probe.rate=100"; see above */
   const char *plugin_dir;          /* folder of plugins from outside (*.so); NULL: none */
   uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */
   /* How long the start waits for servers at each step that asks them; 0: 2000. */
@@ -334,8 +339,9 @@ typedef struct warp_node warp_node;
  * `node` is NULL, and what warp_node_start gave must not be touched any more). WARP_CANCELED: the
  * program closes it. */
 typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
-/* Starts a node; the program owns it and ends it by warp_node_close. WARP_INVALID, WARP_NOMEM,
- * WARP_IO (no randomness). On WARP_OK `*out` may be closed at any time. The callback gets
+/* Starts a node; the program owns it and ends it by warp_node_close. WARP_INVALID (also for a
+ * setting that does not exist or is out of its range: the log names it), WARP_NOMEM, WARP_IO (no
+ * randomness). On WARP_OK `*out` may be closed at any time. The callback gets
  * WARP_UNREACHABLE without a network interface, WARP_ADDR_IN_USE for a port that is taken,
  * WARP_INVALID for the text of a broker or name server, WARP_MALFORMED, WARP_VERSION or
  * WARP_PERMISSION for a key that cannot be used, and what else the system says. */

@@ -71,6 +71,7 @@ int warp_attempt_tcp_port(warp_attempt *attempt, bool listen, warp_tcp_port **ou
     return status;
   }
   connect->config.env->ops->tcp_listener_local(port->own, &port->local);
+  port->counted = wg_attempt_spend(attempt, WARP_BUDGET_FLOWS);
   *out = port;
   return WARP_OK;
 }
@@ -112,6 +113,9 @@ static void shut(warp_tcp_port *port) {
     wg_stun_stream_close(port->stun);
   if (port->own != NULL)
     env_of(port)->ops->tcp_listener_close(port->own);
+  if (port->counted)
+    wg_attempt_refund(port->attempt, WARP_BUDGET_FLOWS);
+  port->counted = false;
   port->stun = NULL;
   port->own = NULL;
 }

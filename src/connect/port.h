@@ -9,6 +9,7 @@ struct warp_tcp_port {
   wg_list link; /* in its attempt */
   warp_attempt *attempt;
   warp_addr local;
+  bool counted;         /* as a flow of the budget, while it is not shut */
   bool of_node;         /* the node's own listen port: its listener and mapping are not ours */
   wg_tcp_listener *own; /* else what keeps it, and accepts if that was asked for; NULL when shut */
   wg_stun_stream *stun; /* keeps the mapping; NULL before it is measured */

@@ -10,6 +10,7 @@ typedef struct wg_port_dial {
   wg_tcp *tcp;
   warp_addr to;
   warp_tcp_dialled cb;
+  bool counted; /* as a SYN of the budget */
 } wg_port_dial;
 
 static wg_env *env_of(const warp_attempt *attempt) {
@@ -19,6 +20,8 @@ static wg_env *env_of(const warp_attempt *attempt) {
 static void forget(wg_port_dial *dial) {
   wg_list_remove(&dial->link);
   dial->port->dial_count--;
+  if (dial->counted)
+    wg_attempt_refund(dial->port->attempt, WARP_BUDGET_SYNS);
   free(dial);
 }
 
@@ -101,6 +104,7 @@ int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialle
     free(dial);
     return status;
   }
+  dial->counted = wg_attempt_spend(attempt, WARP_BUDGET_SYNS);
   wg_list_push(&port->dials, &dial->link);
   port->dial_count++;
   return WARP_OK;

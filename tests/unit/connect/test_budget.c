@@ -34,7 +34,7 @@ static void check_rate(uint32_t rate, unsigned least, unsigned most) {
   unsigned sent = 0;
   for (uint64_t now = 0; now <= 10 * (uint64_t)SECOND;) {
     uint32_t retry_ms;
-    sent += wg_budget_take(&budget, WARP_BUDGET_PROBES, 1000, now, &retry_ms);
+    sent += wg_budget_take(&budget, WARP_BUDGET_PROBES, 5000, now, &retry_ms);
     assert_true(retry_ms > 0);
     now += (uint64_t)retry_ms * 1000;
   }

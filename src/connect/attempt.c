@@ -194,6 +194,8 @@ static void candidate_failed(void *arg, warp_pipe *pipe, int status, const char 
   warp_attempt *attempt = candidate->attempt;
   wg_pipe_discard(pipe);
   wg_candidate_free(candidate);
+  if (status == WARP_STATE) /* an alert proves nobody's key: other attempts go on */
+    attempt->session->crossed = true;
   /* Of several streams that came for an attempt, one may still be good, and who punches decides
    * himself when to give up. */
   if (attempt->punches)

@@ -111,19 +111,27 @@ static bool has_room(const wg_session *session, const warp_plugin *plugin, bool 
   return session->attempt_count < WG_ATTEMPTS_MAX - reserved;
 }
 
-/* The attempt that a combination had before the session's records were renewed. */
-static bool is_same(const warp_attempt *attempt, const warp_plugin *plugin,
-                    const warp_combo *combo) {
-  return attempt->plugin == plugin && attempt->combo.route_type == combo->route_type &&
-         attempt->combo.transport == combo->transport &&
-         memcmp(&attempt->self, combo->self, sizeof attempt->self) == 0 &&
-         memcmp(&attempt->peer, combo->peer, sizeof attempt->peer) == 0;
+/* The addresses decide: how old a measurement is changes with every record. */
+static bool same_addresses(const warp_endpoint *a, const warp_endpoint *b) {
+  return wg_addr_equal(&a->nic, &b->nic) && wg_addr_equal(&a->external_udp, &b->external_udp) &&
+         wg_addr_equal(&a->external_tcp, &b->external_tcp);
 }
 
-static bool is_listed(const wg_session *session, const warp_plugin *plugin,
-                      const warp_combo *combo) {
+bool wg_attempt_is_for(const warp_attempt *attempt, const warp_plugin *plugin,
+                       const warp_combo *combo) {
+  return attempt->plugin == plugin && attempt->combo.route_type == combo->route_type &&
+         attempt->combo.transport == combo->transport &&
+         same_addresses(&attempt->self, combo->self) && same_addresses(&attempt->peer, combo->peer);
+}
+
+/* Is there an attempt for this already? One that was ruled out counts only while it would be again.
+ */
+static bool is_listed(const wg_session *session, const warp_plugin *plugin, const warp_combo *combo,
+                      bool ruled_out) {
   for (size_t i = 0; i < session->attempt_count; i++) {
-    if (is_same(session->attempts[i], plugin, combo))
+    const warp_attempt *attempt = session->attempts[i];
+    if (attempt->number > session->first_number && wg_attempt_is_for(attempt, plugin, combo) &&
+        (ruled_out || attempt->state != WG_ATTEMPT_RULED_OUT))
       return true;
   }
   return false;
@@ -132,10 +140,9 @@ static bool is_listed(const wg_session *session, const warp_plugin *plugin,
 static int add_combo(wg_session *session, const warp_plugin *plugin, const warp_combo *combo,
                      place at) {
   char why[WARP_DETAIL_LEN] = "";
-  if (is_listed(session, plugin, combo))
-    return WARP_OK;
   int status = judge(session, plugin, combo, why, sizeof why);
-  if (!has_room(session, plugin, status != WARP_OK))
+  if (is_listed(session, plugin, combo, status != WARP_OK) ||
+      !has_room(session, plugin, status != WARP_OK))
     return WARP_OK;
   warp_attempt *attempt = wg_attempt_add(session, plugin, ++session->last_number, combo);
   if (attempt == NULL)

@@ -39,16 +39,20 @@ static void reap(void *arg) {
     closed(closed_arg);
 }
 
+static void remember_ended(wg_connect *connect, const wg_session_id *id) {
+  connect->ended[connect->ended_next++ % WG_ENDED_MAX] = *id;
+}
+
 void wg_connect_bury(wg_connect *connect, wg_session *session) {
   wg_list_remove(&session->link);
   wg_list_push(&connect->dead, &session->link);
   if (session->role == WARP_RESPONDER)
-    connect->ended[connect->ended_next++ % WG_ENDED_MAX] = session->id;
+    remember_ended(connect, &session->id);
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
 }
 
 static void end_session(wg_session *session) {
-  if (session->state == WG_SESSION_RACING) {
+  if (session->state != WG_SESSION_CONNECTED) {
     wg_session_fail(session, WARP_CANCELED, true);
     return;
   }
@@ -182,7 +186,8 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_
   session->cb_arg = arg;
   wg_timer_start(env, &session->deadline, (uint64_t)session->options.timeout_ms * 1000, on_timeout,
                  session);
-  wg_race_start(session);
+  if (!wg_crossing_join(session))
+    wg_race_start(session);
   return WARP_OK;
 }
 
@@ -211,6 +216,17 @@ static bool has_ended(const wg_connect *connect, const wg_session_id *id) {
   return false;
 }
 
+/* The policy is asked before anything else happens on a stranger's word, and may close the node. */
+static int ask_policy(wg_connect *connect, const warp_key *sender) {
+  warp_contact contact = WARP_CONTACT_ACCEPT;
+  if (connect->config.policy != NULL)
+    contact = connect->config.policy(connect->config.policy_arg, sender);
+  if (contact == WARP_CONTACT_IGNORE || connect->closing)
+    return WARP_CANCELED;
+  return contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL ? WARP_REFUSED : WARP_OK;
+}
+
+/* Whom we are connecting to is no stranger. */
 int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
                      wg_record *record, wg_session **out) {
   if (message->record == NULL)
@@ -223,17 +239,22 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
     return status;
   if (!wg_key_equal(&record->key, sender))
     return WARP_UNTRUSTED;
-  warp_contact contact = WARP_CONTACT_ACCEPT;
-  if (connect->config.policy != NULL)
-    contact = connect->config.policy(connect->config.policy_arg, sender);
-  if (contact == WARP_CONTACT_IGNORE || connect->closing)
-    return WARP_CANCELED;
-  if (contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL)
-    return WARP_REFUSED;
-  if (!has_room(connect, sender))
-    return WARP_LIMIT;
+  wg_session *own = wg_crossing_find(connect, sender);
+  if (own != NULL && wg_crossing_goes_first(own)) {
+    wg_crossing_refuse(own, &message->session);
+    return WARP_STATE;
+  }
+  status = own != NULL ? WARP_OK : ask_policy(connect, sender);
+  if (status == WARP_OK && !has_room(connect, sender))
+    status = WARP_LIMIT;
+  if (status != WARP_OK)
+    return status;
   *out = wg_session_new(connect, &message->session, WARP_RESPONDER, record);
-  return *out != NULL ? WARP_OK : WARP_NOMEM;
+  if (*out == NULL)
+    return WARP_NOMEM;
+  if (own != NULL)
+    wg_crossing_yield(own, &message->session);
+  return WARP_OK;
 }
 
 void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg_message *message) {
@@ -242,6 +263,10 @@ void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg
     if (wg_key_equal(&session->peer, sender))
       wg_session_message(session, message);
     return;
+  }
+  if (message->type == WG_MESSAGE_END) {
+    (void)wg_crossing_ended(connect, sender, &message->session);
+    remember_ended(connect, &message->session); /* its beginning may come yet, by a slower broker */
   }
   if (message->type != WG_MESSAGE_OPEN)
     return;

@@ -31,6 +31,9 @@ enum {
   WG_CONNECT_TIMEOUT_MS = 60000,
   WG_HEAD_START_MS = 200,
   WG_GRACE_MS = 12000, /* a ready relay waits this long for attempts that may still go direct */
+  WG_CROSSING_WAIT_MS =
+      10000, /* of two connects that cross, one waits this long for the other:
+                what it takes to probe at random; a peer that died costs no more */
   WG_RESPONDER_LINGER_MS =
       5000, /* a peer's session without a running attempt is forgotten after this */
 };

@@ -118,6 +118,7 @@ static void on_start(void *arg) {
 }
 
 void wg_race_start(wg_session *session) {
+  session->tried_us = wg_now_us(session->connect->config.env);
   wg_timer_start(session->connect->config.env, &session->phase_timer, 0, on_start, session);
 }
 

@@ -58,8 +58,12 @@ wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_ro
   return session;
 }
 
+static bool under_way(wg_session_state state) {
+  return state == WG_SESSION_RACING || state == WG_SESSION_YIELDED;
+}
+
 void wg_session_move(wg_session *session, wg_session_state to) {
-  if (session->state == WG_SESSION_RACING)
+  if (under_way(session->state) && !under_way(to))
     session->connect->racing_count--;
   session->state = to;
 }
@@ -85,16 +89,30 @@ static void stop_timers(wg_session *session) {
   wg_timer_stop(env_of(session), &session->grace);
 }
 
-/* Ends every attempt but `but`. */
-static void cancel_attempts(wg_session *session, const warp_attempt *but) {
+void wg_session_cancel_attempts(wg_session *session, const warp_attempt *but, const char *why) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     warp_attempt *attempt = session->attempts[i];
     if (attempt == but)
       continue;
     if (attempt->state == WG_ATTEMPT_WAITING)
-      warp_attempt_note(attempt, "its turn did not come");
+      warp_attempt_note(attempt, "%s", why);
     wg_attempt_end(attempt, WARP_CANCELED, NULL);
   }
+}
+
+static const char not_its_turn[] = "its turn did not come";
+
+void wg_session_forget_attempts(wg_session *session) {
+  size_t kept = 0;
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    warp_attempt *attempt = session->attempts[i];
+    if (attempt->row.start_ms >= 0)
+      session->attempts[kept++] = attempt;
+    else
+      wg_attempt_free(attempt);
+  }
+  session->attempt_count = kept;
+  session->first_number = session->last_number;
 }
 
 warp_report wg_session_report(const wg_session *session, warp_report_row *rows) {
@@ -103,22 +121,42 @@ warp_report wg_session_report(const wg_session *session, warp_report_row *rows) 
   return (warp_report){.count = session->attempt_count, .rows = rows};
 }
 
-void wg_session_send_end(wg_session *session, int status) {
+static void send_end(wg_session *session, int status, const wg_session_id *by) {
   wg_router *router = session->connect->config.router;
   if (router == NULL || !session->peer_told)
     return;
-  wg_message message = {.type = WG_MESSAGE_END, .session = session->id, .status = status};
+  wg_message message = {.type = WG_MESSAGE_END,
+                        .session = session->id,
+                        .status = status,
+                        .data = by != NULL ? by->bytes : NULL,
+                        .data_len = by != NULL ? sizeof by->bytes : 0};
   /* Best effort: the peer's own timers end its side too. */
   (void)wg_router_send(router, &session->peer_record, &message);
 }
 
+void wg_session_send_end(wg_session *session, int status) {
+  send_end(session, status, NULL);
+}
+
+void wg_session_send_overtaken(wg_session *session, const wg_session_id *by) {
+  send_end(session, WARP_CANCELED, by);
+}
+
+/* A peer's session is no news for the program when a connect of its own goes on in its place. */
+static void peer_missed(wg_session *session, int status, const warp_report *report) {
+  wg_connect *connect = session->connect;
+  bool crossing = wg_crossing_ended(connect, &session->peer, &session->id);
+  if (connect->on_miss != NULL && !crossing && !session->overtaken)
+    connect->on_miss(connect->listen_arg, &session->peer, status, report);
+}
+
 void wg_session_fail(wg_session *session, int status, bool tell_peer) {
-  if (session->state != WG_SESSION_RACING)
+  if (!under_way(session->state))
     return;
   wg_connect *connect = session->connect;
   wg_session_move(session, WG_SESSION_DEAD);
   stop_timers(session);
-  cancel_attempts(session, NULL);
+  wg_session_cancel_attempts(session, NULL, not_its_turn);
   if (tell_peer)
     wg_session_send_end(session, status);
   wg_connect_bury(connect, session);
@@ -126,8 +164,8 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer) {
   warp_report report = wg_session_report(session, rows);
   if (session->role == WARP_INITIATOR)
     session->cb(session->cb_arg, NULL, status, &report);
-  else if (connect->on_miss != NULL)
-    connect->on_miss(connect->listen_arg, &session->peer, status, &report);
+  else
+    peer_missed(session, status, &report);
 }
 
 /* ---- winning --------------------------------------------------------------------------------- */
@@ -149,10 +187,34 @@ static void note_winner(warp_attempt *attempt, const warp_pipe *pipe) {
                       warp_addr_format(&info.remote, text));
 }
 
-void wg_session_win(wg_session *session, wg_candidate *candidate) {
+/* Hands the pipe out: to our caller, to the caller of a connect that the peer's crossed, or to who
+ * listens. */
+static void hand_out(wg_session *session, wg_session *heir) {
   wg_connect *connect = session->connect;
+  wg_session *caller = session->role == WARP_INITIATOR ? session : heir;
+  warp_report_row rows[2 * WG_ATTEMPTS_MAX];
+  warp_report report = wg_session_report(session, rows);
+  if (heir != NULL)
+    report.count += wg_session_report(heir, rows + report.count).count;
+  if (caller != NULL)
+    caller->cb(caller->cb_arg, session->pipe, WARP_OK, &report);
+  else
+    connect->on_pipe(connect->listen_arg, session->pipe, &report);
+}
+
+/* The connect that waited ends with the peer's session's pipe. */
+static void end_heir(wg_session *heir) {
+  stop_timers(heir);
+  wg_session_cancel_attempts(heir, NULL, "the peer's own connect came first");
+  wg_session_move(heir, WG_SESSION_DEAD);
+  wg_connect_bury(heir->connect, heir);
+}
+
+void wg_session_win(wg_session *session, wg_candidate *candidate) {
   warp_attempt *attempt = candidate->attempt;
   warp_pipe *pipe = candidate->pipe;
+  wg_session *heir = wg_crossing_heir(session, candidate);
+  uint64_t begun_us = heir != NULL ? heir->begun_us : session->begun_us;
   wg_session_move(session, WG_SESSION_CONNECTED);
   session->pipe = pipe;
   stop_timers(session);
@@ -163,19 +225,18 @@ void wg_session_win(wg_session *session, wg_candidate *candidate) {
                          .relayed = candidate->relayed,
                          .plugin = attempt->plugin->name,
                          .phase = attempt->plugin->phase,
-                         .connect_ms =
-                             (double)(wg_now_us(env_of(session)) - session->begun_us) / 1000.0};
-  cancel_attempts(session, attempt);
+                         .connect_ms = (double)(wg_now_us(env_of(session)) - begun_us) / 1000.0};
+  wg_session_cancel_attempts(session, attempt, not_its_turn);
   wg_attempt_end(attempt, WARP_OK, candidate);
   wg_candidate_free(candidate);
   wg_pipe_adopt(pipe, &info, on_pipe_closed, session);
   note_winner(attempt, pipe);
-  warp_report_row rows[WG_ATTEMPTS_MAX];
-  warp_report report = wg_session_report(session, rows);
-  if (session->role == WARP_INITIATOR)
-    session->cb(session->cb_arg, pipe, WARP_OK, &report);
-  else
-    connect->on_pipe(connect->listen_arg, pipe, &report);
+  if (heir != NULL)
+    end_heir(heir);
+  /* Another connect that waited, or one that may not have this pipe, goes on by itself. */
+  if (session->role == WARP_RESPONDER)
+    (void)wg_crossing_ended(session->connect, &session->peer, &session->id);
+  hand_out(session, heir);
 }
 
 /* Looked for when it is needed, because a peer or a relay server may end the attempt at any time.
@@ -215,7 +276,7 @@ void wg_session_secured(wg_session *session, wg_candidate *candidate) {
 void wg_session_nominated(wg_session *session, wg_candidate *candidate) {
   if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING)
     return;
-  if (session->connect->on_pipe != NULL)
+  if (session->connect->on_pipe != NULL || wg_crossing_heir(session, candidate) != NULL)
     wg_session_win(session, candidate);
   else
     wg_session_fail(session, WARP_REFUSED, true); /* nobody listens any more */
@@ -241,7 +302,7 @@ void wg_session_attempt_ended(wg_session *session) {
   bool going_on = wg_race_continue(session);
   if (wg_session_relay(session) != NULL && !wg_race_direct_alive(session))
     wg_timer_start(env_of(session), &session->grace, 0, on_grace, session);
-  else if (!going_on)
+  else if (!going_on && !wg_crossing_hold_on(session))
     wg_session_fail(session, WARP_ALL_FAILED, true);
 }
 
@@ -253,15 +314,12 @@ static const warp_endpoint *endpoint_at(const wg_record *record, uint8_t index, 
   return &record->endpoints[index];
 }
 
-/* The initiator tries each combination once; more would multiply what we send on its word. */
+/* The initiator tries each combination once, and again only when our addresses have changed; more
+ * would multiply what we send on its word. */
 static bool already_tried(const wg_session *session, const warp_plugin *plugin,
-                          const wg_message *message) {
+                          const warp_combo *combo) {
   for (size_t i = 0; i < session->attempt_count; i++) {
-    const warp_attempt *attempt = session->attempts[i];
-    if (attempt->plugin == plugin && attempt->combo.route_type == message->route_type &&
-        attempt->combo.transport == message->transport &&
-        attempt->self_index == message->endpoint_peer &&
-        attempt->peer_index == message->endpoint_self)
+    if (wg_attempt_is_for(session->attempts[i], plugin, combo))
       return true;
   }
   return false;
@@ -287,7 +345,7 @@ int wg_session_open_attempt(wg_session *session, const wg_message *message, warp
       .peer = endpoint_at(&session->peer_record, message->endpoint_self, message->family),
   };
   if (combo.self == NULL || combo.peer == NULL || (plugin->transports & combo.transport) == 0 ||
-      (plugin->route_types & combo.route_type) == 0 || already_tried(session, plugin, message))
+      (plugin->route_types & combo.route_type) == 0 || already_tried(session, plugin, &combo))
     return WARP_INVALID;
   warp_attempt *attempt = wg_attempt_add(session, plugin, message->attempt, &combo);
   if (attempt == NULL)
@@ -329,13 +387,23 @@ static void open_attempt(wg_session *session, const wg_message *message) {
   (void)wg_router_send(session->connect->config.router, &session->peer_record, &answer);
 }
 
-void wg_session_message(wg_session *session, const wg_message *message) {
-  if (session->state != WG_SESSION_RACING)
-    return;
-  if (message->type == WG_MESSAGE_END) {
+/* A session of ours that the peer's overtakes waits for that one. */
+static void take_end(wg_session *session, const wg_message *message) {
+  wg_session_id by;
+  session->overtaken = wg_crossing_overtaken(message, &by);
+  if (session->overtaken && session->role == WARP_INITIATOR)
+    wg_crossing_yield(session, &by);
+  else if (session->state == WG_SESSION_RACING)
     wg_session_fail(session, status_of_peer(message->status), false);
+}
+
+void wg_session_message(wg_session *session, const wg_message *message) {
+  if (message->type == WG_MESSAGE_END) {
+    take_end(session, message);
     return;
   }
+  if (session->state != WG_SESSION_RACING)
+    return;
   if (message->type == WG_MESSAGE_OPEN) {
     open_attempt(session, message);
     return;

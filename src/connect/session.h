@@ -191,6 +191,7 @@ void wg_ports_close(warp_attempt *attempt);
 
 typedef enum wg_session_state {
   WG_SESSION_RACING,
+  WG_SESSION_YIELDED,   /* a connect of ours that waits for the peer's own, which crosses it */
   WG_SESSION_CONNECTED, /* the winner is nominated and the application's; lives as long as its pipe
                          */
   WG_SESSION_DEAD,      /* waits for its memory to be freed */
@@ -205,10 +206,12 @@ struct wg_session {
   warp_key peer;
   wg_record peer_record;
   uint64_t begun_us;
+  uint64_t tried_us; /* when the race began, which may be later, and anew */
   warp_attempt *attempts[WG_ATTEMPTS_MAX];
   size_t attempt_count;
-  uint16_t last_number; /* initiator: of the attempts */
-  bool peer_told;       /* the peer knows of this session */
+  uint16_t last_number;  /* initiator: of the attempts */
+  uint16_t first_number; /* attempts up to this one were of an earlier try that gave way */
+  bool peer_told;        /* the peer knows of this session */
   wg_timer deadline;
   /* initiator */
   warp_connect_options options;
@@ -217,9 +220,13 @@ struct wg_session {
   unsigned route_types; /* bits */
   warp_on_connect cb;
   void *cb_arg;
-  wg_timer phase_timer; /* initiator: the next phase; responder: how long to wait for more */
-  wg_timer grace;       /* how long a ready relay waits */
-  warp_pipe *pipe;      /* the application's */
+  wg_session_id awaited; /* yielded: the peer's session; zero: one that has not come yet */
+  bool overtaken;        /* the peer said that another session goes on instead */
+  bool crossed;          /* the peer would not take part because a connect of its own races */
+  wg_timer phase_timer;  /* initiator: the next phase, or yielded, how long to wait; responder: how
+                            long to wait for more */
+  wg_timer grace;        /* how long a ready relay waits */
+  warp_pipe *pipe;       /* the application's */
 };
 
 wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_role role,
@@ -248,12 +255,48 @@ int wg_session_open_attempt(wg_session *session, const wg_message *message, warp
 void wg_session_free(wg_session *session);
 /* Sends END with a status to the peer. */
 void wg_session_send_end(wg_session *session, int status);
+/* Tells the peer that the session `by` goes on instead of this one. */
+void wg_session_send_overtaken(wg_session *session, const wg_session_id *by);
+/* Ends every attempt but `but`; those that had not begun say `why`. */
+void wg_session_cancel_attempts(wg_session *session, const warp_attempt *but, const char *why);
+/* Frees the attempts that never ran, and lets new ones take the place of the others. Not from
+ * within an attempt. */
+void wg_session_forget_attempts(wg_session *session);
+
+/* ---- crossing: both nodes connect to each other ---------------------------------------------- */
+
+/* Does our connect go on when one of the peer's crosses it? */
+bool wg_crossing_goes_first(const wg_session *own);
+/* A connect of ours to the peer that races, or waits for a session that has not come: the one that
+ * a session begun by the peer now crosses. NULL when there is none. */
+wg_session *wg_crossing_find(wg_connect *connect, const warp_key *peer);
+/* Has a connect that begins wait for a session of the peer's that is under way; false when there is
+ * none. */
+bool wg_crossing_join(wg_session *own);
+/* Our connect gives way to the session `to` of the peer's (all zeros: whichever comes). */
+void wg_crossing_yield(wg_session *own, const wg_session_id *to);
+/* Our connect ran out of attempts: waits for the peer's when that is known to cross it. */
+bool wg_crossing_hold_on(wg_session *own);
+/* A connect that waited starts its race anew, with the next turn of the loop. */
+void wg_crossing_resume(wg_session *own);
+/* Tells the peer that its session `theirs` is not taken because ours goes first. */
+void wg_crossing_refuse(wg_session *own, const wg_session_id *theirs);
+/* Is this an END in favour of another session? */
+bool wg_crossing_overtaken(const wg_message *message, wg_session_id *by);
+/* A session of the peer's ended without a pipe: a connect that waited for it goes on. True if one
+ * did. */
+bool wg_crossing_ended(wg_connect *connect, const warp_key *peer, const wg_session_id *id);
+/* Whose connect gets the pipe of a session that the peer began; NULL: nobody's. */
+wg_session *wg_crossing_heir(const wg_session *session, const wg_candidate *candidate);
 
 /* ---- race: which attempts there are and when they start (initiator) -------------------------- */
 
 /* Lists every combination of the present records that is not listed yet, ruled out ones with their
  * reason. WARP_NOMEM. */
 int wg_race_build(wg_session *session);
+/* Is the attempt one of this plugin over this route and transport, between the same addresses? */
+bool wg_attempt_is_for(const warp_attempt *attempt, const warp_plugin *plugin,
+                       const warp_combo *combo);
 /* Does the configuration let attempts of this plugin run? */
 bool wg_plugin_allowed(const wg_connect *connect, const warp_plugin *plugin);
 /* Starts the first phase that has something to try. */
@@ -295,9 +338,9 @@ struct wg_connect {
 /* Takes the session out of the living; freed with the next turn of the loop. */
 void wg_connect_bury(wg_connect *connect, wg_session *session);
 wg_mux *wg_connect_mux(const wg_connect *connect, int family);
-/* Lets a stranger's session in, or says why not; WARP_CANCELED: it gets no answer. The policy is
- * asked before anything else happens on its word, and may close the node. `record` gets the
- * sender's. */
+/* Lets a peer's session in, or says why not. WARP_CANCELED: it gets no answer; WARP_STATE: a
+ * connect of ours to it goes first, and it was told so. The policy is asked before anything else
+ * happens on a stranger's word, and may close the node. `record` gets the sender's. */
 int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
                      wg_record *record, wg_session **out);
 wg_session *wg_connect_find(wg_connect *connect, const wg_session_id *id);

@@ -15,6 +15,8 @@ static int alert_of_status(int status) {
     return SSL_AD_ACCESS_DENIED;
   case WARP_NOT_FOUND:
     return SSL_AD_UNRECOGNIZED_NAME;
+  case WARP_STATE:
+    return SSL_AD_NO_APPLICATION_PROTOCOL;
   default:
     return SSL_AD_HANDSHAKE_FAILURE;
   }
@@ -28,6 +30,9 @@ int wg_secure_alert_status(int alert, const char **detail) {
   case SSL_AD_UNRECOGNIZED_NAME:
     *detail = "the peer knows no such session";
     return WARP_NOT_FOUND;
+  case SSL_AD_NO_APPLICATION_PROTOCOL:
+    *detail = "the peer's own connect to us goes first";
+    return WARP_STATE;
   case SSL_AD_BAD_CERTIFICATE:
     *detail = "the peer expected another key than ours";
     return WARP_UNTRUSTED;

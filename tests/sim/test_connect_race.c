@@ -174,57 +174,6 @@ static void test_losers_end_on_both_sides(void **state) {
   peers_free(&both);
 }
 
-/* Both call each other at once: two sessions, both succeed, neither disturbs the other. */
-static void on_crossing(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
-  (void)report;
-  warp_pipe **slot = arg;
-  assert_int_equal(status, WARP_OK);
-  *slot = pipe;
-}
-
-static void on_taken(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
-  (void)node;
-  (void)report;
-  warp_pipe **slot = arg;
-  assert_null(*slot);
-  *slot = pipe;
-}
-
-typedef struct crossing {
-  warp_pipe *called[2], *taken[2];
-} crossing;
-
-static bool all_there(void *arg) {
-  const crossing *pipes = arg;
-  return pipes->called[0] != NULL && pipes->called[1] != NULL && pipes->taken[0] != NULL &&
-         pipes->taken[1] != NULL;
-}
-
-static void test_crossing_connects(void **state) {
-  (void)state;
-  peers both;
-  peers_build(&both, "port-restricted", "restricted", 8);
-  peers_start(&both);
-  crossing pipes = {{NULL, NULL}, {NULL, NULL}};
-  peer *side[2] = {&both.a, &both.b};
-  for (size_t i = 0; i < 2; i++)
-    assert_int_equal(warp_node_listen(side[i]->node, on_taken, NULL, &pipes.taken[i]), WARP_OK);
-  for (size_t i = 0; i < 2; i++) {
-    uint8_t record[WARP_RECORD_MAX];
-    size_t len = sizeof record;
-    assert_int_equal(warp_node_address(side[1 - i]->node, record, &len), WARP_OK);
-    assert_int_equal(
-        warp_auto_connect(side[i]->node, record, len, NULL, on_crossing, &pipes.called[i]),
-        WARP_OK);
-  }
-  assert_int_equal(sim_run_until(both.net.world, all_there, &pipes, 10 * second), WARP_OK);
-  for (size_t i = 0; i < 2; i++) {
-    warp_pipe_close(pipes.called[i]);
-    warp_pipe_close(pipes.taken[i]);
-  }
-  peers_free(&both);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_head_start_for_nobody),
@@ -235,7 +184,6 @@ int main(void) {
       cmocka_unit_test(test_strict_order),
       cmocka_unit_test(test_timeout_says_what_was_tried),
       cmocka_unit_test(test_losers_end_on_both_sides),
-      cmocka_unit_test(test_crossing_connects),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,8 +95,8 @@ static void test_several_at_once(void **state) {
   assert_int_equal(rig.a.info.local.port, rig.b.info.remote.port);
   assert_int_equal(rig.b.info.local.port, rig.a.info.remote.port);
   run(&rig, WAIT_US);
-  assert_int_equal(sim_host_handles(rig.net.a), 2); /* listener and pipe */
-  assert_int_equal(sim_host_handles(rig.net.b), 2);
+  assert_int_equal(sim_host_handles(rig.net.a), 3); /* shared socket, listener and pipe */
+  assert_int_equal(sim_host_handles(rig.net.b), 3);
   port_rig_close(&rig);
 }
 
@@ -155,7 +155,7 @@ static void test_attempt_ends(void **state) {
   warp_tcp_port *none;
   assert_int_equal(warp_attempt_tcp_port(rig.a.attempt, true, &none), WARP_STATE);
   assert_int_equal(warp_attempt_listen_port(rig.a.attempt, &none), WARP_STATE);
-  assert_int_equal(sim_host_handles(rig.net.a), 2); /* the node's listener, and a timer */
+  assert_int_equal(sim_host_handles(rig.net.a), 3); /* the node's two sockets, and a timer */
   run(&rig, WAIT_US);
   assert_int_equal(rig.a.dialled, 0);
   port_rig_close(&rig);

@@ -145,6 +145,34 @@ static void test_answer_keeps_port(void **state) {
 
 /* When the inside already talks to that remote through another port, the remote shows up a second
  * time, under a port of its own, and answers go to the right place. */
+/* A strict one gives the answer the mapping of its destination. */
+static void test_strict(void **state) {
+  (void)state;
+  static const struct {
+    const char *profile;
+    size_t from; /* whose packet comes in by the mapping towards observer 0 */
+    bool keeps_port;
+  } rows[] = {{"ei-ei+strict", 2, true},
+              {"ad-ei+strict", 1, true},
+              {"ad-ei+strict", 2, false},
+              {"apd-ei+strict", 1, false},
+              {"apd-ad+strict", 1, false}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    fixture *f = build_profile(rows[i].profile, "0.0.0.0:4000");
+    uint16_t port = seen_by(f, &f->box, 0);
+    assert_true(passes(f, rows[i].from, port));
+    warp_addr from = address(observer_addresses[rows[i].from]);
+    assert_int_equal(f->box.from.port, from.port);
+    uint16_t answer = seen_by(f, &f->box, rows[i].from);
+    assert_int_equal(answer == port, rows[i].keeps_port);
+    /* From then on that is its port, and the old one lets it in all the same. */
+    assert_int_equal(seen_by(f, &f->box, rows[i].from), answer);
+    assert_true(passes(f, rows[i].from, port));
+    assert_int_equal(f->box.from.port, from.port);
+    finish(f);
+  }
+}
+
 static void test_shown_apart(void **state) {
   (void)state;
   fixture *f = build_profile("apd-ei", "0.0.0.0:4000");
@@ -264,11 +292,12 @@ static void test_profiles(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_mapping),           cmocka_unit_test(test_filtering),
-      cmocka_unit_test(test_answer_keeps_port), cmocka_unit_test(test_shown_apart),
-      cmocka_unit_test(test_preserving),        cmocka_unit_test(test_sequential),
-      cmocka_unit_test(test_lifetime),          cmocka_unit_test(test_reboot),
-      cmocka_unit_test(test_no_hairpin),        cmocka_unit_test(test_profiles),
+      cmocka_unit_test(test_mapping),     cmocka_unit_test(test_filtering),
+      cmocka_unit_test(test_strict),      cmocka_unit_test(test_answer_keeps_port),
+      cmocka_unit_test(test_shown_apart), cmocka_unit_test(test_preserving),
+      cmocka_unit_test(test_sequential),  cmocka_unit_test(test_lifetime),
+      cmocka_unit_test(test_reboot),      cmocka_unit_test(test_no_hairpin),
+      cmocka_unit_test(test_profiles),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,6 +126,11 @@ static bool same_remote(warp_nat_dependence dependence, const warp_addr *a, cons
   }
 }
 
+/* May a packet of the inside leave by this session? */
+static bool keeps_port(const sim_nat_box *box, const session *entry) {
+  return entry->opened || !box->nat.strict || entry->proto != WARP_UDP;
+}
+
 /* A session of the inside address towards `remote`, or one that `remote` shares by the mapping's
  * dependence. */
 static session *find_outgoing(sim_nat_box *box, uint64_t now_us, uint8_t proto,
@@ -137,7 +142,7 @@ static session *find_outgoing(sim_nat_box *box, uint64_t now_us, uint8_t proto,
     if (entry->expires_us <= now_us) {
       forget(entry);
     } else if (entry->proto == proto && wg_addr_equal(&entry->inside, inside) &&
-               (exact ? wg_addr_equal(&entry->shown, remote)
+               (exact ? keeps_port(box, entry) && wg_addr_equal(&entry->shown, remote)
                       : entry->opened && same_remote(box->nat.mapping, &entry->remote, remote))) {
       return entry;
     }
@@ -261,10 +266,14 @@ bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *sr
 }
 
 /* Two sessions of an inside address with one remote address would make answers ambiguous. Linux
- * then shows the younger one from another port of the remote, and so do we. */
+ * then shows the younger one from another port of the remote, and so do we. A strict NAT has no
+ * answers that leave by a session from outside. */
 static warp_addr show_apart(sim_nat_box *box, uint64_t now_us, uint8_t proto,
                             const warp_addr *inside, const warp_addr *remote) {
   warp_addr shown = *remote;
+  if (box->nat.strict && proto == WARP_UDP) {
+    return shown;
+  }
   while (find_outgoing(box, now_us, proto, inside, &shown, true) != NULL) {
     shown.port = (uint16_t)(PORT_MIN + wg_rng_below(&box->rng, PORT_COUNT));
   }
@@ -355,8 +364,10 @@ static int parse_change(const char *word, size_t len, sim_nat *out) {
       return WARP_OK;
     }
   }
-  out->resets = is_word("reset", word, len);
-  return out->resets ? WARP_OK : WARP_NOT_FOUND;
+  bool resets = is_word("reset", word, len), strict = is_word("strict", word, len);
+  out->resets |= resets;
+  out->strict |= strict;
+  return resets || strict ? WARP_OK : WARP_NOT_FOUND;
 }
 
 int sim_nat_profile(const char *name, sim_nat *out) {

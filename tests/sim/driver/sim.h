@@ -96,12 +96,15 @@ typedef struct sim_nat {
   warp_nat_allocation allocation;          /* preserving: a taken port gives a random one */
   uint16_t step;                           /* of a sequential allocation */
   uint32_t udp_timeout_ms, tcp_timeout_ms; /* a mapping lives that long after its last packet */
+  /* UDP: an answer to a session that began outside does not keep the port it came in by (reuse
+   * off): it gets the mapping that any packet of ours to there gets. */
+  bool strict;
   bool resets; /* a SYN that is filtered is answered by a reset (RFC 5382 REQ-4 forbids it) */
 } sim_nat;
 
 /* The behaviour of a profile: open, full-cone, restricted, port-restricted, symmetric, or
  * MAP-FILTER of ei, ad and apd with random ports, as "ad-apd". "+preserving", "+sequential",
- * "+random" and "+reset" after the name change it so, as "apd-apd+sequential+reset".
+ * "+random", "+reset" and "+strict" after the name change it so, as "apd-apd+sequential+reset".
  * WARP_NOT_FOUND. */
 int sim_nat_profile(const char *name, sim_nat *out);
 

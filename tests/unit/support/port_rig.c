@@ -21,12 +21,16 @@ static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size
   return WARP_OK;
 }
 
+static const warp_setting plugin_settings[] = {
+    {"rate", 100, 1, 1000, "probes a second"}, {"sockets", 8, 1, 64, "sockets"}, {0}};
+
 static const warp_plugin plugin = {.interface_version = WARP_PLUGIN_VERSION,
                                    .name = "rig",
                                    .phase = WARP_PHASE_PUNCH,
-                                   .transports = WARP_TCP,
+                                   .transports = WARP_TCP | WARP_UDP,
                                    .route_types = WARP_EXT_BIND,
                                    .timeout_ms = TIMEOUT_MS,
+                                   .settings = plugin_settings,
                                    .run = run};
 
 static port_side *side_of(const warp_attempt *attempt) {
@@ -53,6 +57,10 @@ void port_rig_measured(warp_attempt *attempt, warp_tcp_port *port, int status,
 
 warp_addr port_side_addr(const port_side *side, uint16_t port) {
   return wg_addr_with_port(&side->record.endpoints[0].nic, port);
+}
+
+warp_addr port_side_outside(const port_side *side, uint16_t port) {
+  return wg_addr_with_port(&side->record.endpoints[0].external_udp, port);
 }
 
 /* ---- what the switchboard tells -------------------------------------------------------------- */
@@ -89,7 +97,9 @@ static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
 
 /* ---- building -------------------------------------------------------------------------------- */
 
-static void open_side(port_side *side, wg_env *env) {
+static void open_side(port_side *side, wg_env *env, const char *outside,
+                      const char *const *settings) {
+  static const warp_plugin *const plugins[] = {&plugin, NULL};
   side->env = env;
   assert_int_equal(wg_identity_generate(&side->identity), WARP_OK);
   wg_interface found[8];
@@ -103,7 +113,14 @@ static void open_side(port_side *side, wg_env *env) {
                              .expires_ms = INT64_MAX,
                              .endpoint_count = 1,
                              .endpoints = {{.family = WARP_IP4, .prefix_bits = 25, .nic = local}}};
-  wg_connect_config config = {.env = env, .identity = side->identity};
+  warp_addr *external = &side->record.endpoints[0].external_udp;
+  assert_int_equal(warp_addr_parse(outside, external), WARP_OK);
+  external->port = PORT_RIG_LISTEN;
+  assert_int_equal(wg_mux_open(&side->mux, env, &local, WG_SOCK_REUSE), WARP_OK);
+  wg_connect_config config = {
+      .env = env, .identity = side->identity, .mux4 = &side->mux, .plugins = plugins};
+  char why[160];
+  assert_int_equal(wg_settings_read(&config.settings, settings, plugins, why, sizeof why), WARP_OK);
   assert_int_equal(wg_connect_new(&config, &side->connect), WARP_OK);
   wg_connect_set_record(side->connect, &side->record, (const uint8_t *)"record", 6);
   wg_connect_listen(side->connect, on_pipe, on_miss, side);
@@ -127,15 +144,20 @@ static void open_attempt(port_side *side, const port_side *peer, warp_role role)
   wg_attempt_run(side->attempt, NULL);
 }
 
-void port_rig_open(port_rig *rig, const char *profile) {
+void port_rig_open_pair(port_rig *rig, const char *profile_a, const char *profile_b,
+                        const char *const *settings) {
   *rig = (port_rig){0};
   current = rig;
-  sim_topology_options options = {.profile_a = profile, .profile_b = profile, .seed = 3};
+  sim_topology_options options = {.profile_a = profile_a, .profile_b = profile_b, .seed = 3};
   sim_topology_new(&options, &rig->net);
-  open_side(&rig->a, sim_host_env(rig->net.a));
-  open_side(&rig->b, sim_host_env(rig->net.b));
+  open_side(&rig->a, sim_host_env(rig->net.a), "192.0.2.2", settings);
+  open_side(&rig->b, sim_host_env(rig->net.b), "192.0.2.130", settings);
   open_attempt(&rig->a, &rig->b, WARP_INITIATOR);
   open_attempt(&rig->b, &rig->a, WARP_RESPONDER);
+}
+
+void port_rig_open(port_rig *rig, const char *profile) {
+  port_rig_open_pair(rig, profile, profile, NULL);
 }
 
 static void closed(void *arg) {
@@ -150,6 +172,7 @@ static void close_side(port_rig *rig, port_side *side) {
   wg_connect_close(side->connect, closed, &done);
   side->env->ops->tcp_listener_close(side->listener);
   assert_int_equal(sim_run_until_set(rig->net.world, &done, SIM_SECOND), WARP_OK);
+  wg_mux_close(&side->mux);
   wg_identity_free(side->identity);
 }
 

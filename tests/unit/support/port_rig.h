@@ -12,6 +12,7 @@ typedef struct port_side {
   wg_env *env;
   wg_identity *identity;
   wg_connect *connect;
+  wg_mux mux; /* the shared UDP socket, at the listen port too */
   wg_tcp_listener *listener;
   wg_record record;
   wg_session *session;
@@ -32,7 +33,11 @@ typedef struct port_rig {
   port_side a, b; /* a is the initiator */
 } port_rig;
 
-/* `profile` as of sim_nat_profile, of both; the attempt runs when it returns. */
+/* Profiles as of sim_nat_profile, `settings` as of warp_conf (or NULL); the attempts run when it
+ * returns. The records name the outer addresses with the listen port. */
+void port_rig_open_pair(port_rig *rig, const char *profile_a, const char *profile_b,
+                        const char *const *settings);
+/* The same profile for both. */
 void port_rig_open(port_rig *rig, const char *profile);
 /* Closes everything, asserting that nothing was left open. */
 void port_rig_close(port_rig *rig);
@@ -42,6 +47,8 @@ void port_rig_connected(port_rig *rig);
 void port_rig_dialled(warp_attempt *attempt, warp_tcp_port *port, const warp_addr *to, int status);
 void port_rig_measured(warp_attempt *attempt, warp_tcp_port *port, int status,
                        const warp_addr *external);
+/* The outer address of a side with a port. */
+warp_addr port_side_outside(const port_side *side, uint16_t port);
 /* The interface address of a side with a port. */
 warp_addr port_side_addr(const port_side *side, uint16_t port);
 

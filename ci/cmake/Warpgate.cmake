@@ -64,6 +64,13 @@ macro(warpgate_find_dependencies)
     find_package(Threads REQUIRED)
     pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv)
     pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto)
+    pkg_check_modules(UPNP REQUIRED IMPORTED_TARGET miniupnpc)
+    # libnatpmp has no pkg-config file.
+    find_path(NATPMP_INCLUDE_DIR natpmp.h REQUIRED)
+    find_library(NATPMP_LIBRARY natpmp REQUIRED)
+    add_library(NATPMP::NATPMP UNKNOWN IMPORTED)
+    set_target_properties(NATPMP::NATPMP PROPERTIES IMPORTED_LOCATION ${NATPMP_LIBRARY}
+      INTERFACE_INCLUDE_DIRECTORIES ${NATPMP_INCLUDE_DIR})
     pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
     pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
     if(WARPGATE_BUILD_LAB)
@@ -94,7 +101,8 @@ function(warpgate_room name)
   elseif(name MATCHES "^(identity|pipe)$")
     target_link_libraries(wg_${name} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
   elseif(name STREQUAL driver_uv)
-    target_link_libraries(wg_${name} PRIVATE PkgConfig::UV PkgConfig::MOSQUITTO OpenSSL::Crypto)
+    target_link_libraries(wg_${name} PRIVATE PkgConfig::UV PkgConfig::MOSQUITTO
+      PkgConfig::UPNP NATPMP::NATPMP OpenSSL::Crypto)
   endif()
 endfunction()
 
@@ -137,7 +145,8 @@ function(warpgate_library)
     target_include_directories(${target} PUBLIC
       $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src/include> $<INSTALL_INTERFACE:include>)
     target_link_libraries(${target} PRIVATE
-      OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO)
+      OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO
+      PkgConfig::UPNP NATPMP::NATPMP)
     set_target_properties(${target} PROPERTIES OUTPUT_NAME warpgate LINKER_LANGUAGE C)
   endforeach()
   set_target_properties(warpgate PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)

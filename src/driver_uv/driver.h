@@ -23,6 +23,9 @@ int wg_uv_env_close(wg_env *env, void (*done)(void *arg), void *arg);
 /* Shifts what wall_ms tells, so that tests need not change the host's clock. */
 void wg_uv_env_set_wall_offset(wg_env *env, int64_t wall_offset_ms);
 
+/* The router that is asked for ports, with its port for NAT-PMP, so that tests need none. */
+void wg_uv_env_set_gateway(wg_env *env, const warp_addr *gateway);
+
 /* The status for a system error number (positive errno, or libuv's negative one). */
 int wg_uv_status(int error);
 

@@ -24,6 +24,10 @@ void wg_uv_env_set_wall_offset(wg_env *env, int64_t wall_offset_ms) {
   wg_uv_env_of(env)->wall_offset_ms = wall_offset_ms;
 }
 
+void wg_uv_env_set_gateway(wg_env *env, const warp_addr *gateway) {
+  wg_uv_env_of(env)->gateway = *gateway;
+}
+
 /* ---- timers ---------------------------------------------------------------------------------- */
 
 static void arm(wg_uv_env *env, unsigned floor_ms);
@@ -92,6 +96,8 @@ static const wg_env_ops ops = {
     .broker_close = wg_uv_broker_close,
     .file_read = wg_uv_file_read,
     .file_write = wg_uv_file_write,
+    .portmap_open = wg_uv_portmap_open,
+    .portmap_close = wg_uv_portmap_close,
     .machine_id = wg_uv_machine_id,
 };
 
@@ -107,7 +113,7 @@ int wg_uv_env_new(struct uv_loop_s *loop, wg_env **out) {
   int status = random_bytes(&env->base, &seed, sizeof seed);
   if (status == WARP_OK) {
     wg_rng_seed(&env->jitter, seed, "driver");
-    status = wg_uv_lookups_open(env);
+    status = wg_uv_workers_open(env);
   }
   if (status != WARP_OK) {
     free(env);
@@ -129,8 +135,8 @@ static void settle(wg_uv_env *env) {
     return;
   }
   env->settled = true;
-  wg_uv_lookups_close(env);
-  uv_close((uv_handle_t *)&env->lookups_ready, on_handle_closed);
+  wg_uv_workers_close(env);
+  uv_close((uv_handle_t *)&env->workers_ready, on_handle_closed);
   uv_close((uv_handle_t *)&env->timer, on_handle_closed);
 }
 

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "base/rng.h"
 #include "driver_uv/driver.h"
+#include "driver_uv/worker.h"
 
 #include <sys/socket.h>
 #include <uv.h>
@@ -15,18 +16,16 @@ enum {
   WG_UV_STREAM_BUFFER = 65536,
 };
 
-typedef struct wg_uv_lookups wg_uv_lookups;
-
-typedef struct wg_uv_env {
+struct wg_uv_env {
   wg_env base;
   uv_loop_t *loop;
   uv_timer_t timer;  /* armed to the earliest deadline of base.timers */
   uint64_t armed_us; /* that deadline; UINT64_MAX when it is not armed */
   bool firing;       /* timers are running: re-arming waits until they are through */
 
-  wg_uv_lookups *lookups;   /* where look-up workers leave their results */
-  uv_async_t lookups_ready; /* how they wake the loop */
-  unsigned lookups_busy;    /* that somebody waits for */
+  wg_uv_workers *workers;   /* where they leave their results */
+  uv_async_t workers_ready; /* how they wake the loop */
+  unsigned workers_busy;    /* that somebody waits for */
 
   unsigned open;      /* handles that the user has not closed */
   unsigned lingering; /* closed connections that still send their rest */
@@ -36,11 +35,12 @@ typedef struct wg_uv_env {
   void (*on_closed)(void *arg);
   void *closed_arg;
 
+  warp_addr gateway; /* of tests; family 0: the system's */
   int64_t wall_offset_ms;
   wg_rng jitter;
   uint8_t datagram[WG_UDP_MAX + 1]; /* one more, to tell what is too long */
   uint8_t stream[WG_UV_STREAM_BUFFER];
-} wg_uv_env;
+};
 
 static inline wg_uv_env *wg_uv_env_of(wg_env *env) {
   return WG_CONTAINER(env, wg_uv_env, base);
@@ -122,15 +122,15 @@ int wg_uv_interfaces(wg_env *env, wg_interface *out, size_t max);
 int wg_uv_resolve(wg_env *env, const char *host, uint16_t port, int family, wg_resolve_cb cb,
                   void *arg, wg_resolve **out);
 void wg_uv_resolve_cancel(wg_resolve *resolve);
-/* The meeting place of look-up workers and loop. It outlives the environment while a worker is
- * stuck in the system's resolver, which nothing can stop. WARP_NOMEM. */
-int wg_uv_lookups_open(wg_uv_env *env);
-void wg_uv_lookups_close(wg_uv_env *env);
 
 int wg_uv_broker_open(wg_env *env, const wg_broker_options *options,
                       const wg_broker_handlers *handlers, void *arg, wg_broker **out);
 int wg_uv_broker_publish(wg_broker *broker, const char *topic, const void *data, size_t len);
 void wg_uv_broker_close(wg_broker *broker);
+
+int wg_uv_portmap_open(wg_env *env, const warp_addr *local, warp_transport transport,
+                       wg_portmap_cb cb, void *arg, wg_portmap **out);
+void wg_uv_portmap_close(wg_portmap *portmap);
 
 int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                     size_t *len);

@@ -11,6 +11,7 @@ warp_conf warp_conf_default(void) {
   return (warp_conf){
       .enable_stun_clients = true,
       .init_clock_skew = true,
+      .enable_upnp = true,
       .enable_punching = true,
       .enable_nickname = true,
       .sig_pipe_no = 1,

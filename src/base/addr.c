@@ -411,9 +411,9 @@ static bool host_text_ok(const char *host, bool bracketed) {
   return host[strspn(host, allowed)] == '\0';
 }
 
-int wg_server_name_parse(const char *text, wg_server_name *out) {
+int wg_server_name_parse_usual(const char *text, uint16_t usual_port, wg_server_name *out) {
   wg_server_name name = {0};
-  uint16_t port;
+  uint16_t port = usual_port;
   if (text == NULL || out == NULL) {
     return WARP_INVALID;
   }
@@ -429,15 +429,20 @@ int wg_server_name_parse(const char *text, wg_server_name *out) {
     host = at + 1;
   }
   bool bracketed = *host == '[';
-  const char *host_end = bracketed ? strchr(++host, ']') : strchr(host, ':');
+  const char *host_end = bracketed ? strchr(++host, ']') : host + strcspn(host, ":");
   if (host_end == NULL || !take_part(host, host_end, name.host, sizeof name.host) ||
       !host_text_ok(name.host, bracketed)) {
     return WARP_INVALID;
   }
-  if (!parse_port(host_end + (bracketed ? 1 : 0), end, &port) || port == 0) {
+  const char *colon = host_end + (bracketed ? 1 : 0);
+  if ((colon != end && !parse_port(colon, end, &port)) || port == 0) {
     return WARP_INVALID;
   }
   name.port = port;
   *out = name;
   return WARP_OK;
+}
+
+int wg_server_name_parse(const char *text, wg_server_name *out) {
+  return wg_server_name_parse_usual(text, 0, out);
 }

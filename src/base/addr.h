@@ -45,5 +45,7 @@ typedef struct wg_server_name {
   uint16_t port;
 } wg_server_name;
 int wg_server_name_parse(const char *text, wg_server_name *out);
+/* The same, but without a port it is `usual_port`; 0: there must be one. */
+int wg_server_name_parse_usual(const char *text, uint16_t usual_port, wg_server_name *out);
 
 #endif

@@ -136,6 +136,7 @@ static const option_entry entries[] = {
     {"stun", 0, CLI_GROUP_ALL, "HOST:PORT", "STUN server; two tell more", NULL, 0},
     {"turn", 0, CLI_GROUP_ALL, "USER:PASSWORD@HOST:PORT", "TURN server, the relay", NULL, 0},
     {"names", 0, CLI_GROUP_ALL, "HOST:PORT", "name server", NULL, 0},
+    {"ntp", 0, CLI_GROUP_ALL, "HOST[:PORT]", "time server; three outvote a wrong one", NULL, 0},
     {"config", 0, CLI_GROUP_ALL, "FILE", "configuration instead of the usual file", take_config, 0},
     {"data", 0, CLI_GROUP_ALL, "DIR", "data folder, where keys lie", NULL, 0},
     {"loopback", 0, CLI_GROUP_ALL, NULL, "only between programs on this machine", NULL,

@@ -69,6 +69,7 @@ static void fill_conf(cli_run *run) {
   conf->stun_servers = run->lists[CLI_STUN];
   conf->turn_servers = run->lists[CLI_TURN];
   conf->name_servers = run->lists[CLI_NAMES];
+  conf->ntp_servers = run->lists[CLI_NTP];
   conf->sig_pipe_no = (unsigned)settings->servers[CLI_BROKER].count;
   conf->data_dir = settings->data[0] != '\0' ? settings->data : NULL;
   conf->key_name = settings->key[0] != '\0' ? settings->key : NULL;

@@ -1,6 +1,7 @@
 #include "cli/settings.h"
 
 #include "base/addr.h"
+#include "wire/ntp.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum { LINE_LEN = 4096 };
 
 static const struct kind {
   const char *name, *variable, *title, *form, *example;
+  uint16_t usual_port; /* 0: it must be said */
 } kinds[CLI_KINDS] = {
     [CLI_BROKER] = {"broker", "WARPGATE_BROKERS", "MQTT broker", "host:port",
                     "broker = broker.example.net:1883"},
@@ -21,6 +23,8 @@ static const struct kind {
                   "turn = user:password@turn.example.net:3478"},
     [CLI_NAMES] = {"names", "WARPGATE_NAMES", "name server", "host:port",
                    "names = names.example.net:4370"},
+    [CLI_NTP] = {"ntp", "WARPGATE_NTP", "NTP server", "host or host:port",
+                 "ntp = pool.ntp.example.net", WG_NTP_PORT},
 };
 
 const char *cli_kind_name(cli_kind kind) {
@@ -48,7 +52,7 @@ static int add_server(cli_servers *servers, cli_kind kind, const char *item, siz
   wg_server_name name;
   bool fits = len < CLI_SERVER_LEN;
   snprintf(text, CLI_SERVER_LEN, "%.*s", (int)(fits ? len : 0), item);
-  if (!fits || wg_server_name_parse(text, &name) != WARP_OK) {
+  if (!fits || wg_server_name_parse_usual(text, of->usual_port, &name) != WARP_OK) {
     /* The text is not repeated: it may hold a password. */
     snprintf(why, CLI_WHY_LEN, "not a server: write it as %s, with a port from 1 to 65535",
              of->form);
@@ -221,7 +225,8 @@ static int take_line(cli_settings *settings, char *line, char why[CLI_WHY_LEN]) 
   int status = cli_settings_take(settings, name, trim(equals + 1), why);
   if (status == WARP_NOT_FOUND) {
     snprintf(why, CLI_WHY_LEN,
-             "no setting '%.60s': there are broker, stun, turn, names, data, key and port", name);
+             "no setting '%.60s': there are broker, stun, turn, names, ntp, data, key and port",
+             name);
     status = WARP_INVALID;
   }
   return status;

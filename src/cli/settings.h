@@ -10,7 +10,7 @@
 #include <warpgate/warpgate.h>
 
 /* Kinds of servers. */
-typedef enum cli_kind { CLI_BROKER, CLI_STUN, CLI_TURN, CLI_NAMES, CLI_KINDS } cli_kind;
+typedef enum cli_kind { CLI_BROKER, CLI_STUN, CLI_TURN, CLI_NAMES, CLI_NTP, CLI_KINDS } cli_kind;
 
 enum {
   CLI_SERVERS_MAX = 4,   /* of one kind: as many as the library uses */
@@ -39,15 +39,15 @@ const char *cli_kind_title(cli_kind kind);
 /* A line for the configuration file, as an example. */
 const char *cli_kind_example(cli_kind kind);
 
-/* Takes one value: "broker", "stun", "turn", "names" (added to what this source gave before;
+/* Takes one value: "broker", "stun", "turn", "names", "ntp" (added to what this source gave before;
  * several separated by commas, "none"), "data", "key", "port". WARP_NOT_FOUND: no such setting;
  * WARP_INVALID and one line in `why` that says what the value should be. */
 int cli_settings_take(cli_settings *settings, const char *name, const char *value,
                       char why[CLI_WHY_LEN]);
 /* What `over` gives replaces what `settings` has. */
 void cli_settings_overlay(cli_settings *settings, const cli_settings *over);
-/* Takes WARPGATE_BROKERS, WARPGATE_STUN, WARPGATE_TURN, WARPGATE_NAMES and WARPGATE_DATA. Empty
- * ones count as not set. WARP_INVALID and one line. */
+/* Takes WARPGATE_BROKERS, WARPGATE_STUN, WARPGATE_TURN, WARPGATE_NAMES, WARPGATE_NTP and
+ * WARPGATE_DATA. Empty ones count as not set. WARP_INVALID and one line. */
 int cli_settings_from_environment(cli_settings *settings, char why[CLI_WHY_LEN]);
 /* Reads lines `name = value`; lines that begin with # and what follows a blank and # are comments.
  * WARP_NOT_FOUND: there is no such file; WARP_INVALID (why: file, line and what is wrong), WARP_IO.

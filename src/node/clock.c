@@ -2,7 +2,6 @@
 
 #include "base/addr.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -214,14 +213,11 @@ static void on_resolved(void *arg, int status, const warp_addr *addrs, size_t co
 static bool look_up(wg_timekeeper *keeper, keeper_name *name, const char *text) {
   wg_env *env = keeper->options.env;
   wg_server_name parsed;
-  char with_port[WG_HOST_LEN + 8];
   *name = (keeper_name){.keeper = keeper};
-  if (wg_server_name_parse(text, &parsed) != WARP_OK) {
-    int len = snprintf(with_port, sizeof with_port, "%s:%d", text, WG_NTP_PORT);
-    if (len >= (int)sizeof with_port || wg_server_name_parse(with_port, &parsed) != WARP_OK) {
-      wg_logf(&env->log, WARP_LOG_WARN, "\"%.80s\" is not written as host or host:port", text);
-      return false;
-    }
+  if (wg_server_name_parse_usual(text, WG_NTP_PORT, &parsed) != WARP_OK) {
+    wg_logf(&env->log, WARP_LOG_WARN, "NTP server \"%.80s\" is not written as host or host:port",
+            text);
+    return false;
   }
   return env->ops->resolve(env, parsed.host, parsed.port, 0, on_resolved, name, &name->resolve) ==
          WARP_OK;

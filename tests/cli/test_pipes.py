@@ -97,7 +97,7 @@ def test_events_say_how_it_went(warpgate, echo):
     done = connect(warpgate, echo, "--json", input=b"x")
     assert done.out == b"x"
     phases = [e["phase"] for e in done.events if e["event"] == "start"]
-    assert phases[0] == "load_network_interfaces" and phases[-1] == "setup_traversal_plugins"
+    assert phases[0] == "load_network_interfaces" and phases[-1] == "finalize_port_forwarding"
     connected = done.event("connected")
     assert connected["path"] == "direct" and connected["winner"] == "direct_connect"
     assert connected["transport"] == "tcp" and connected["kind"] == "stream"

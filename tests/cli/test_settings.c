@@ -75,6 +75,7 @@ static void stronger_sources_replace(void **state) {
   cli_settings weak = {.port = 0}, strong = {.port = 0};
   take(&weak, "broker", "weak:1,weak:2");
   take(&weak, "stun", "weak:3");
+  take(&weak, "ntp", "weak");
   take(&weak, "turn", "u:p@weak:4");
   take(&weak, "key", "weak");
   take(&weak, "port", "1111");
@@ -85,6 +86,7 @@ static void stronger_sources_replace(void **state) {
   assert_int_equal(weak.servers[CLI_BROKER].count, 1);
   assert_string_equal(weak.servers[CLI_BROKER].text[0], "strong:1");
   assert_string_equal(weak.servers[CLI_STUN].text[0], "weak:3");
+  assert_string_equal(weak.servers[CLI_NTP].text[0], "weak");
   assert_int_equal(weak.servers[CLI_TURN].count, 0);
   assert_true(weak.servers[CLI_TURN].given);
   assert_string_equal(weak.data, "/strong");

@@ -38,6 +38,7 @@ WHERE = ".config/warpgate/warpgate.conf"
         (["connect", "a", "--plugin", "turn,teleport"], "no plugin 'turn,teleport'"),
         (["connect", "a", "--broker", "host"], "--broker: not a server: write it as host:port"),
         (["connect", "a", "--broker", "a:1,,b:2"], "--broker: not a server"),
+        (["connect", "a", "--ntp", "2001:db8::1"], "--ntp: not a server: write it as host or host:port"),
         (["connect", "a", "--stun", "a:1,b:2,c:3,d:4,e:5"], "--stun: more than 4 servers"),
         (["connect", "a", "--turn", "host:3478"], "write it as user:password@host:port"),
         (["connect", "a", "--config", "/nonexistent/x"], "/nonexistent/x: No such file"),

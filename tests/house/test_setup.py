@@ -40,6 +40,7 @@ class Machine:
         self.program("mosquitto", "")
         self.program("turnserver", "")
         self.program("miniupnpd", "")
+        self.program("chronyd", "")
 
     def program(self, name, script):
         path = self.bin / name

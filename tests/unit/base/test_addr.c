@@ -247,6 +247,17 @@ static void test_server_names(void **state) {
   assert_string_equal(name.host, "stun.example.org");
   assert_int_equal(name.port, 3478);
   assert_string_equal(name.user, "");
+  assert_int_equal(wg_server_name_parse_usual("time.example.org", 123, &name), WARP_OK);
+  assert_string_equal(name.host, "time.example.org");
+  assert_int_equal(name.port, 123);
+  assert_int_equal(wg_server_name_parse_usual("[2001:db8::1]", 123, &name), WARP_OK);
+  assert_int_equal(name.port, 123);
+  assert_int_equal(wg_server_name_parse_usual("time:124", 123, &name), WARP_OK);
+  assert_int_equal(name.port, 124);
+  assert_int_equal(wg_server_name_parse_usual("time:", 123, &name), WARP_INVALID);
+  assert_int_equal(wg_server_name_parse_usual("time:0", 123, &name), WARP_INVALID);
+  assert_int_equal(wg_server_name_parse_usual("2001:db8::1", 123, &name), WARP_INVALID);
+  assert_int_equal(wg_server_name_parse_usual("time", 0, &name), WARP_INVALID);
   assert_int_equal(wg_server_name_parse("[2001:db8::1]:80", &name), WARP_OK);
   assert_string_equal(name.host, "2001:db8::1");
   assert_int_equal(wg_server_name_parse("user:p@ss:w/rd@192.0.2.1:3478", &name), WARP_OK);

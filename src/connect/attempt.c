@@ -124,6 +124,7 @@ void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winne
   bool kept = winner != NULL && attempt->keep;
   attempt->state = kept ? WG_ATTEMPT_KEPT : WG_ATTEMPT_ENDED;
   wg_timer_stop(env, &attempt->deadline);
+  wg_opening_end(attempt);
   attempt->row.status = status;
   if (ran)
     attempt->row.elapsed_ms = (double)(wg_now_us(env) - attempt->started_us) / 1000.0;
@@ -180,6 +181,7 @@ static void candidate_secured(void *arg, warp_pipe *pipe) {
   (void)pipe;
   wg_candidate *candidate = arg;
   candidate->secured = true;
+  wg_opening_end(candidate->attempt);
   wg_session_secured(candidate->attempt->session, candidate);
 }
 
@@ -230,6 +232,7 @@ int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate) {
   if (!wg_attempt_has_room(attempt))
     return WARP_LIMIT;
   candidate->attempt = attempt;
+  wg_opening_end(attempt);
   wg_list_remove(&candidate->link);
   wg_list_push(&attempt->candidates, &candidate->link);
   wg_pipe_set_callbacks(candidate->pipe, &wg_candidate_callbacks, candidate);
@@ -366,21 +369,6 @@ void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
   va_end(args);
 }
 
-static void tell_failed(warp_attempt *attempt, int status) {
-  wg_session *session = attempt->session;
-  if (attempt->told || session->connect->config.router == NULL)
-    return;
-  if (session->role == WARP_INITIATOR && !attempt->opened)
-    return;
-  wg_message message = {.type = WG_MESSAGE_FAIL,
-                        .session = session->id,
-                        .attempt = attempt->number,
-                        .status = status};
-  memcpy(message.detail, attempt->row.detail, sizeof message.detail);
-  /* Best effort: without a broker the peer's own timeout ends its side. */
-  (void)wg_router_send(session->connect->config.router, &session->peer_record, &message);
-}
-
 void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...) {
   if (attempt->state != WG_ATTEMPT_RUNNING)
     return;
@@ -390,7 +378,8 @@ void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ..
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
   memcpy(attempt->row.detail, line, sizeof line);
-  tell_failed(attempt, status);
+  attempt->row.status = status;
+  wg_attempt_tell_failed(attempt);
   wg_attempt_end(attempt, status, NULL);
   wg_session_attempt_ended(attempt->session);
 }
@@ -401,44 +390,6 @@ void warp_attempt_expect(warp_attempt *attempt) {
 
 void warp_attempt_keep(warp_attempt *attempt) {
   attempt->keep = true;
-}
-
-/* Said here, so that no plugin's note of what it meant to do stands for the reason. */
-static int no_broker(warp_attempt *attempt) {
-  warp_attempt_note(attempt, "no broker to ask the peer through");
-  return WARP_NO_SERVER;
-}
-
-int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
-  wg_session *session = attempt->session;
-  wg_connect *connect = session->connect;
-  if (attempt->state != WG_ATTEMPT_RUNNING)
-    return WARP_STATE;
-  if (len > WARP_ATTEMPT_MESSAGE_MAX)
-    return WARP_TOO_BIG;
-  if (connect->config.router == NULL)
-    return no_broker(attempt);
-  bool first = session->role == WARP_INITIATOR && !attempt->opened;
-  wg_message message = {.type = first ? WG_MESSAGE_OPEN : WG_MESSAGE_PLUGIN,
-                        .session = session->id,
-                        .attempt = attempt->number,
-                        .family = attempt->combo.family,
-                        .route_type = attempt->combo.route_type,
-                        .transport = attempt->combo.transport,
-                        .endpoint_self = attempt->self_index,
-                        .endpoint_peer = attempt->peer_index,
-                        .plugin_type = type,
-                        .data = data,
-                        .data_len = len};
-  snprintf(message.plugin, sizeof message.plugin, "%s", attempt->plugin->name);
-  if (first) {
-    message.record = connect->record_bytes;
-    message.record_len = connect->record_len;
-  }
-  int status = wg_router_send(connect->config.router, &session->peer_record, &message);
-  if (status == WARP_OK)
-    attempt->opened = session->peer_told = true;
-  return status == WARP_NO_SERVER ? no_broker(attempt) : status;
 }
 
 unsigned warp_attempt_turn_limit(const warp_attempt *attempt) {

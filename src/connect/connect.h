@@ -31,6 +31,9 @@ enum {
   WG_CONNECT_TIMEOUT_MS = 60000,
   WG_HEAD_START_MS = 200,
   WG_GRACE_MS = 12000, /* a ready relay waits this long for attempts that may still go direct */
+  WG_OPEN_REPEAT_MS = 1000, /* a broker takes a second to be back; doubles with every repetition */
+  WG_OPEN_REPEATS = 5,      /* half a minute in all: a router that starts again */
+  WG_OPEN_UNSENT = 2,       /* repetitions for a message that no broker has taken yet */
   WG_CROSSING_WAIT_MS =
       10000, /* of two connects that cross, one waits this long for the other:
                 what it takes to probe at random; a peer that died costs no more */

@@ -123,6 +123,7 @@ static const wg_carrier_ops carrier_ops = {
 /* ---- receiving ------------------------------------------------------------------------------- */
 
 static void tell_plugin(warp_path *path, const wg_pair *from, bool acknowledged) {
+  wg_opening_end(path->attempt);
   if (path->on_heard == NULL || path->closed || path->attempt->state != WG_ATTEMPT_RUNNING)
     return;
   path->on_heard(path->attempt, path, wg_socket_find(path->attempt, from->socket), &from->remote,

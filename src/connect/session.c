@@ -375,7 +375,12 @@ static void peer_attempt_failed(warp_attempt *attempt, const wg_message *message
 }
 
 static void open_attempt(wg_session *session, const wg_message *message) {
-  warp_attempt *attempt;
+  warp_attempt *attempt = wg_session_attempt(session, message->attempt);
+  if (attempt != NULL) { /* said again: what we answered may have been lost */
+    if (session->role == WARP_RESPONDER && attempt->state == WG_ATTEMPT_ENDED)
+      wg_attempt_tell_failed(attempt);
+    return;
+  }
   int status = wg_session_open_attempt(session, message, &attempt);
   if (status == WARP_OK)
     return;
@@ -411,6 +416,7 @@ void wg_session_message(wg_session *session, const wg_message *message) {
   warp_attempt *attempt = wg_session_attempt(session, message->attempt);
   if (attempt == NULL || attempt->state != WG_ATTEMPT_RUNNING)
     return;
+  wg_opening_end(attempt);
   if (message->type == WG_MESSAGE_FAIL)
     peer_attempt_failed(attempt, message);
   else if (message->type == WG_MESSAGE_PLUGIN && attempt->plugin->message != NULL)

@@ -32,6 +32,8 @@ typedef struct wg_attempt_timer {
   warp_attempt *attempt;
 } wg_attempt_timer;
 
+typedef struct wg_opening wg_opening; /* the first message, while nothing was heard of it */
+
 struct warp_attempt {
   wg_session *session;
   const warp_plugin *plugin;
@@ -45,7 +47,8 @@ struct warp_attempt {
   bool expecting; /* streams the peer dials may carry it */
   bool keep;      /* warp_attempt_keep was called */
   bool opened;    /* our first message went out */
-  bool told;      /* the peer reported its side as failed: it need not be told of ours */
+  wg_opening *opening;
+  bool told; /* the peer reported its side as failed: it need not be told of ours */
   uint64_t started_us;
   wg_timer deadline;
   wg_attempt_timer timers[WARP_ATTEMPT_TIMERS];
@@ -102,6 +105,13 @@ int wg_attempt_take_stream(warp_attempt *attempt, wg_candidate *candidate);
 bool wg_attempt_has_room(const warp_attempt *attempt);
 /* The tags of what the peer and we send for it. What key agreement says: WARP_NOMEM, ... */
 int wg_attempt_tags(const warp_attempt *attempt, uint8_t in[WG_TAG_LEN], uint8_t out[WG_TAG_LEN]);
+
+/* The peer was heard of in this attempt, or it is over: its first message is not repeated any more.
+ */
+void wg_opening_end(warp_attempt *attempt);
+/* Tells the peer, if it knows of the attempt and has not said the same, by FAIL what stands in the
+ * row. */
+void wg_attempt_tell_failed(warp_attempt *attempt);
 
 /* May the peer have us contact this address for the attempt? WARP_OK; WARP_UNTRUSTED, also for
  * another family than the attempt's. */

@@ -266,6 +266,19 @@ static bool names(const wg_record *record, const char *hint) {
   return false;
 }
 
+static bool serves(const route *by, const wg_record *peer) {
+  return peer->broker_count == 0 || names(peer, by->hint);
+}
+
+bool wg_router_knows(const wg_router *router, const wg_record *peer) {
+  for (size_t i = 0; i < router->route_count; i++) {
+    if (serves(&router->routes[i], peer)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 int wg_router_send(wg_router *router, const wg_record *peer, const wg_message *message) {
   uint8_t envelope[WG_ENVELOPE_MAX];
   char topic[WG_TOPIC_LEN];
@@ -275,7 +288,7 @@ int wg_router_send(wg_router *router, const wg_record *peer, const wg_message *m
   unsigned sent = 0;
   for (size_t i = 0; i < router->route_count && sent < copies; i++) {
     route *by = &router->routes[i];
-    if (!by->up || (peer->broker_count > 0 && !names(peer, by->hint))) {
+    if (!by->up || !serves(by, peer)) {
       continue;
     }
     if (len == 0) {

@@ -56,6 +56,8 @@ unsigned wg_router_up(const wg_router *router);
  * ones that are up; at most two, copies are dropped by the replay window); on our first broker that
  * is up when the peer's record names none. WARP_NO_SERVER when no broker is shared and up. */
 int wg_router_send(wg_router *router, const wg_record *peer, const wg_message *message);
+/* Is there a broker of ours, up or not, by which the peer can be reached? */
+bool wg_router_knows(const wg_router *router, const wg_record *peer);
 /* Seals a message without sending it (for a ClientHello). Returns the length or an error. */
 int wg_router_seal(wg_router *router, const warp_key *peer, const wg_message *message, uint8_t *out,
                    size_t cap);

@@ -216,11 +216,14 @@ static bool has_ended(const wg_connect *connect, const wg_session_id *id) {
   return false;
 }
 
-/* The policy is asked before anything else happens on a stranger's word, and may close the node. */
-static int ask_policy(wg_connect *connect, const warp_key *sender) {
+/* The policy is asked before anything else happens on a stranger's word, and may close the node. Of
+ * a session with several attempts it is asked once. */
+static int ask_policy(wg_connect *connect, const warp_key *sender, const wg_session_id *id) {
   warp_contact contact = WARP_CONTACT_ACCEPT;
   if (connect->config.policy != NULL)
     contact = connect->config.policy(connect->config.policy_arg, sender);
+  if (contact != WARP_CONTACT_ACCEPT)
+    remember_ended(connect, id);
   if (contact == WARP_CONTACT_IGNORE || connect->closing)
     return WARP_CANCELED;
   return contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL ? WARP_REFUSED : WARP_OK;
@@ -244,7 +247,7 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
     wg_crossing_refuse(own, &message->session);
     return WARP_STATE;
   }
-  status = own != NULL ? WARP_OK : ask_policy(connect, sender);
+  status = own != NULL ? WARP_OK : ask_policy(connect, sender, &message->session);
   if (status == WARP_OK && !has_room(connect, sender))
     status = WARP_LIMIT;
   if (status != WARP_OK)

@@ -22,6 +22,8 @@ static const uint8_t ei = WARP_NAT_ENDPOINT_INDEPENDENT, ad = WARP_NAT_ADDRESS_D
 static side side_of(const warp_endpoint *endpoint, warp_transport transport) {
   const warp_nat_axes *axes = transport == WARP_TCP ? &endpoint->tcp : &endpoint->udp;
   side out = {.mapping = axes->mapping, .filtering = axes->filtering, .reuse = axes->reuse};
+  if (transport == WARP_TCP)
+    out.reuse = WARP_ABILITY_YES; /* the answer to a SYN leaves from the port that it came to */
   if (axes->translation == WARP_TRANSLATION_NONE)
     out.mapping = ei;
   if ((endpoint->port_mapped & (unsigned)transport) != 0)
@@ -165,7 +167,20 @@ static pair_plan guess(const side s[2]) {
                      .reason = "both sides would have to guess: about 10^5 packets"};
 }
 
-static pair_plan decide(const side s[2], bool *certain) {
+/* Over TCP each foretold pair of ports that meets is a connection of its own, and 32 at once would
+ * be in each other's way. Where one side lets in all of the other's address it is enough to
+ * foretell that one: the other is then taken for one that cannot be foretold. */
+static bool foretell_less(side s[2], pair_plan *out) {
+  for (int i = 0; i < 2; i++) {
+    if (s[1 - i].known || !foretell_one(s, i, out))
+      continue;
+    s[1 - i].preserves = s[1 - i].counts = false;
+    return true;
+  }
+  return false;
+}
+
+static pair_plan decide(side s[2], warp_transport transport, bool *certain) {
   pair_plan out = {.strategy = WG_STRATEGY_PLAIN, .reason = "not everything is measured"};
   *certain = true;
   if (plain(&s[0], &s[1])) {
@@ -180,17 +195,18 @@ static pair_plan decide(const side s[2], bool *certain) {
   }
   bool foretold[2] = {s[0].known || predictable(&s[0]), s[1].known || predictable(&s[1])};
   if (foretold[0] && foretold[1])
-    return foretell_both(s);
+    return transport == WARP_TCP && foretell_less(s, &out) ? out : foretell_both(s);
   *certain = !s[0].unmeasured_ports && !s[1].unmeasured_ports;
   if (foretell_one(s, 0, &out) || foretell_one(s, 1, &out))
     return out;
   return guess(s);
 }
 
-/* RFC 9293 section 3.8.1: a lost SYN comes back after a second. Where one side's port is known and
- * lets in what it sent to, its SYN has to be out before the other's comes. */
+/* RFC 9293 section 3.8.1: a lost SYN comes back after a second. Where one side's port is known, or
+ * foretold alone, and lets in what it sent to, its SYN has to be out before the other's comes. */
 static bool goes_first(const side *x, const side *y) {
-  return x->known && x->filtering == ad && y->mapping != ei && y->filtering != ei;
+  bool aimed_at = x->known || (predictable(x) && !predictable(y));
+  return aimed_at && x->filtering == ad && y->mapping != ei && y->filtering != ei;
 }
 
 wg_plan wg_nat_plan(const warp_endpoint *self, const warp_endpoint *peer, warp_transport transport,
@@ -200,7 +216,7 @@ wg_plan wg_nat_plan(const warp_endpoint *self, const warp_endpoint *peer, warp_t
   s[me] = side_of(self, transport);
   s[1 - me] = side_of(peer, transport);
   bool certain;
-  pair_plan pair = decide(s, &certain);
+  pair_plan pair = decide(s, transport, &certain);
   if (why != NULL) {
     char here[WG_AXES_STRLEN], there[WG_AXES_STRLEN];
     wg_axes_format(transport == WARP_TCP ? &self->tcp : &self->udp, here);

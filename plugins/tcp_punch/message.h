@@ -1,0 +1,35 @@
+/* What the two sides of tcp_punch say to each other; docs/protocol.md has the bytes. */
+#ifndef PLUGINS_TCP_PUNCH_MESSAGE_H
+#define PLUGINS_TCP_PUNCH_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Ports that a side may ask to have dialled: as many as it takes to walk past other flows. */
+enum { PUNCH_PORTS = 32, PUNCH_MESSAGE_MAX = 19 + 2 * PUNCH_PORTS };
+
+typedef enum punch_type {
+  PUNCH_OPEN = 1,  /* the initiator begins a round */
+  PUNCH_PORTS_ARE, /* the ports of the sender in this round */
+  PUNCH_GO,        /* both sides' ports are known, or the sender's SYN is out */
+  PUNCH_AGAIN,     /* the responder's port cannot be used: it wants another round */
+} punch_type;
+
+typedef struct punch_message {
+  uint8_t round;
+  bool go;            /* dial at `instant_us`, or on receipt when that is 0 */
+  bool dialled;       /* the sender's SYN is out already */
+  int64_t sent_us;    /* UTC when it was sent; 0 when the sender's clock cannot be relied on */
+  int64_t instant_us; /* UTC */
+  uint8_t count;      /* of ports; 0: none yet, or those of the record */
+  uint16_t ports[PUNCH_PORTS];
+} punch_message;
+
+/* Returns the length. */
+size_t wg_tcp_punch_write(const punch_message *message, uint8_t out[PUNCH_MESSAGE_MAX]);
+/* WARP_MALFORMED: too short, more ports than PUNCH_PORTS, a port 0. What follows is of a later
+ * version and not looked at. */
+int wg_tcp_punch_read(const uint8_t *data, size_t len, punch_message *out);
+
+#endif

@@ -195,14 +195,12 @@ static const wg_probe_test *find_kind(const wg_probe_test *tests, size_t count,
   return best;
 }
 
-/* Does the server answer at its other IP, or other port, when it is asked there? Only then does a
- * silence of the same address prove a filter. */
-static bool answers_at_other(const wg_probe_test *tests, size_t count, const warp_addr *server,
-                             bool other_ip) {
+/* Does the address answer that an answer to a change would come from? Only then does silence prove
+ * a filter. */
+static bool source_answers(const wg_probe_test *tests, size_t count, const wg_probe_test *change) {
   for (size_t i = 0; i < count; i++) {
     if (shows_mapping(&tests[i], WG_PROBE_MAPPING) &&
-        wg_addr_same_ip(&tests[i].server, server) != other_ip &&
-        (other_ip || tests[i].server.port != server->port)) {
+        wg_addr_equal(&tests[i].server, &change->from)) {
       return true;
     }
   }
@@ -228,13 +226,12 @@ static void infer_filtering(const wg_probe_test *tests, size_t count, warp_nat_a
     return;
   }
   if (both->outcome != WG_PROBE_SILENT || plain->outcome != WG_PROBE_ANSWERED ||
-      !answers_at_other(tests, count, &both->server, true)) {
+      !source_answers(tests, count, both)) {
     return; /* the server cannot, or nothing reaches socket 1 */
   }
   if (came_from_other(port, false)) {
     axes->filtering = WARP_NAT_ADDRESS_DEPENDENT;
-  } else if (port->outcome == WG_PROBE_SILENT &&
-             answers_at_other(tests, count, &port->server, false)) {
+  } else if (port->outcome == WG_PROBE_SILENT && source_answers(tests, count, port)) {
     axes->filtering = WARP_NAT_ADDRESS_AND_PORT_DEPENDENT;
   } else {
     return;

@@ -87,6 +87,15 @@ static void add_samples(wg_nat_probe *probe, const wg_probe_test *answered) {
   }
 }
 
+static void add_change_test(wg_nat_probe *probe, wg_probe_kind kind, const warp_addr *server,
+                            unsigned owner, const warp_addr *expected) {
+  size_t before = probe->count;
+  add_test(probe, WG_PROBE_FILTERING, kind, server, owner);
+  if (probe->count > before) {
+    probe->tests[before].from = *expected;
+  }
+}
+
 /* What needs another address, as soon as a server has told one. */
 static void add_other_tests(wg_nat_probe *probe, const wg_probe_test *answered,
                             const warp_addr *other) {
@@ -98,9 +107,11 @@ static void add_other_tests(wg_nat_probe *probe, const wg_probe_test *answered,
   add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, other, owner);
   add_test(probe, WG_PROBE_MAPPING, WG_PROBE_PLAIN, &same_ip, owner);
   add_test(probe, WG_PROBE_FILTERING, WG_PROBE_PLAIN, &server, owner);
-  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_CHANGE_PORT, &server, owner);
-  add_test(probe, WG_PROBE_FILTERING, WG_PROBE_CHANGE_BOTH, &server, owner);
+  add_change_test(probe, WG_PROBE_CHANGE_PORT, &server, owner, &same_ip);
+  add_change_test(probe, WG_PROBE_CHANGE_BOTH, &server, owner, other);
   probe->filtering = true;
+  probe->other = *other;
+  probe->owner = owner;
 }
 
 static const wg_probe_test *answered_of(const wg_nat_probe *probe, wg_probe_socket socket) {
@@ -158,12 +169,10 @@ static bool sent_out(const wg_nat_probe *probe, const wg_probe_test *test) {
 /* Is it still open whether the address answers at all, that an answer to a change would come from?
  */
 static bool source_is_open(const wg_nat_probe *probe, const wg_probe_test *change) {
-  bool other_ip = change->kind == WG_PROBE_CHANGE_BOTH;
   for (size_t i = 0; i < probe->count; i++) {
     const wg_probe_test *test = &probe->tests[i];
     if (test->socket == WG_PROBE_MAPPING && test->outcome == WG_PROBE_RUNNING &&
-        test->owner == change->owner &&
-        wg_addr_same_ip(&test->server, &change->server) != other_ip) {
+        wg_addr_equal(&test->server, &change->from)) {
       return true;
     }
   }

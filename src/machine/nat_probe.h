@@ -99,7 +99,7 @@ typedef struct wg_probe_test {
   uint64_t first_us, last_us;
   uint32_t rtt_us;  /* of an answer, since the first time it was sent */
   warp_addr mapped; /* of an answer */
-  warp_addr from;   /* where the answer came from */
+  warp_addr from; /* where the answer came from; before, where that to a change should come from */
 } wg_probe_test;
 
 /* Owned by the caller; zeroed it is idle. Needs no freeing. Read done and result; leave the rest
@@ -115,6 +115,8 @@ typedef struct wg_nat_probe {
   bool running;
   bool sampling;       /* the tests of sockets 2 and up are under way */
   bool filtering;      /* the tests of socket 1 are under way */
+  warp_addr other;     /* that was told by the server of the tests of socket 1, */
+  unsigned owner;      /* which has this number */
   bool hairpin;        /* sockets 2 and 3 know each other's external address */
   bool loss;           /* something had to be sent again */
   size_t server_count; /* the first so many tests; one that was named twice is one */

@@ -1,6 +1,5 @@
 #include "nat/names.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,6 +100,14 @@ int wg_axes_parse(const char *text, warp_nat_axes *out) {
   }
   *out = axes;
   return WARP_OK;
+}
+
+bool wg_axes_equal(const warp_nat_axes *a, const warp_nat_axes *b) {
+  return a->translation == b->translation && a->mapping == b->mapping &&
+         a->filtering == b->filtering && a->allocation == b->allocation && a->step == b->step &&
+         a->confidence == b->confidence && a->hairpin == b->hairpin && a->reuse == b->reuse &&
+         a->port_low == b->port_low && a->port_high == b->port_high &&
+         a->lifetime_s == b->lifetime_s;
 }
 
 const char *wg_axes_cone(const warp_nat_axes *axes) {

@@ -5,6 +5,7 @@
 #ifndef WG_NAT_NAMES_H
 #define WG_NAT_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <warpgate/plugin.h>
 
@@ -24,6 +25,9 @@ const char *wg_axes_format(const warp_nat_axes *axes, char out[WG_AXES_STRLEN]);
 /* Reads what wg_axes_format writes; the allocation may be missing (then unknown), spaces after the
  * comma too, and so may the step of "sequential" (then 1). Confidence becomes 0. WARP_INVALID. */
 int wg_axes_parse(const char *text, warp_nat_axes *out);
+
+/* Do both say the same of a NAT? Their ages do not count. */
+bool wg_axes_equal(const warp_nat_axes *a, const warp_nat_axes *b);
 
 /* The kind of cone as RFC 3489 named it: "open" (no translation, nothing filtered), "firewall" (no
  * translation, but filtered), "full-cone", "restricted", "port-restricted", "symmetric" (any

@@ -11,11 +11,12 @@ static void fill_endpoint(const warp_node *node, const wg_family *family, warp_e
   endpoint->nic = wg_addr_with_port(&family->interface.addr, node->port);
   endpoint->external_udp = family->external_udp;
   endpoint->external_tcp = family->external_tcp;
-  endpoint->udp = family->axes;
-  /* Over TCP only the mapping is seen; that a NAT filters TCP as it filters UDP is likely, not
-   * measured. */
-  endpoint->tcp = family->axes;
-  endpoint->tcp.confidence = family->axes.confidence / 2;
+  if (family->measured) {
+    uint64_t age_s = (wg_now_us(node->env) - family->measured_us) / 1000000;
+    endpoint->udp = family->found.udp;
+    endpoint->tcp = family->found.tcp;
+    endpoint->udp.age_s = endpoint->tcp.age_s = (uint16_t)(age_s < UINT16_MAX ? age_s : UINT16_MAX);
+  }
   bool global = wg_addr_get_scope(&endpoint->nic) == WG_SCOPE_GLOBAL;
   if (global && endpoint->external_udp.family == 0)
     endpoint->external_udp = endpoint->nic;

@@ -49,9 +49,11 @@ typedef struct wg_family {
   wg_interface interface;
   wg_mux mux; /* the shared UDP socket */
   wg_tcp_listener *listener;
-  wg_measure *measure; /* under way, or NULL */
-  bool measured;
-  warp_nat_axes axes;
+  wg_measure *measure;  /* under way, or NULL */
+  bool measure_awaited; /* the start waits for it */
+  bool measured;        /* one of the transports, at least */
+  uint64_t measured_us; /* when */
+  wg_measured found;
   wg_mapping *udp_mapping, *tcp_mapping;
   bool udp_awaited, tcp_awaited; /* the start waits for the mapping */
   warp_addr external_udp, external_tcp;

@@ -7,17 +7,28 @@
 #define WG_NODE_MEASURE_H
 
 #include "env/env.h"
-#include <warpgate/plugin.h>
+#include "machine/nat_probe.h"
 
 /* ---- axes ------------------------------------------------------------------------------------ */
 
 typedef struct wg_measure wg_measure;
-/* The measurement ended: WARP_OK with what was found (perhaps in part: see the confidence),
- * WARP_TIMEOUT when no server answered. The measurement is freed when it returns. */
-typedef void (*wg_measure_cb)(void *arg, int status, const warp_nat_axes *axes);
-/* Starts measuring the UDP axes of the NAT before `local` (port 0) with up to four servers of its
- * family; given up after `timeout_ms` when none has answered. WARP_NOMEM, and what the environment
- * says of sockets. */
+typedef struct wg_measured {
+  int udp_status, tcp_status; /* WARP_OK, or WARP_TIMEOUT when no server answered over it */
+  /* Perhaps in part: see the confidence. What was not measured of TCP is taken from UDP, with half
+   * the confidence: likely, not measured. */
+  warp_nat_axes udp, tcp;
+  warp_addr external; /* as the servers saw a socket of the measurement; its IP is of interest */
+  size_t server;      /* which one to go on with; see wg_probe_result */
+  uint32_t server_rtt_us[WG_PROBE_SERVERS]; /* over UDP; 0: no answer */
+  uint32_t elapsed_us;                      /* until this was known */
+} wg_measured;
+/* Something is known, within about four round trips; and again when late answers have changed it,
+ * the last time with `last`: then the measurement ended and is freed when this returns. It may be
+ * cancelled from here unless it is the last time. */
+typedef void (*wg_measure_cb)(void *arg, const wg_measured *found, bool last);
+/* Starts measuring how the NAT before `local` (port 0) treats UDP and TCP, with up to four servers
+ * of its family; given up after `timeout_ms` when none has answered. WARP_NOMEM, and what the
+ * environment says of sockets. */
 int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
                      uint32_t timeout_ms, wg_measure_cb cb, void *arg, wg_measure **out);
 void wg_measure_cancel(wg_measure *measure);

@@ -82,8 +82,8 @@ static void on_answer(void *arg, int status, const wg_portmap_grant *grant) {
 
 /* A node that the outside sees under its own address has no router to ask. */
 static bool behind_nat(const wg_family *family) {
-  return family->axes.translation == WARP_TRANSLATION_NAT ||
-         (family->axes.translation == WARP_TRANSLATION_UNKNOWN &&
+  return family->found.udp.translation == WARP_TRANSLATION_NAT ||
+         (family->found.udp.translation == WARP_TRANSLATION_UNKNOWN &&
           wg_addr_get_scope(&family->interface.addr) != WG_SCOPE_GLOBAL);
 }
 

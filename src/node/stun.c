@@ -79,31 +79,74 @@ void wg_node_cancel_lookups(warp_node *node) {
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
+/* One line for a person: the axes of UDP, and of TCP where they differ. */
+static const char *say_axes(const wg_family *family, char *out, size_t room) {
+  char udp[WG_AXES_STRLEN], tcp[WG_AXES_STRLEN];
+  wg_axes_format(&family->found.udp, udp);
+  wg_axes_format(&family->found.tcp, tcp);
+  if (family->found.udp_status != WARP_OK)
+    snprintf(out, room, "no UDP, TCP %s", tcp);
+  else
+    snprintf(out, room, "%s%s%s", udp, strcmp(udp, tcp) != 0 ? ", TCP " : "",
+             strcmp(udp, tcp) != 0 ? tcp : "");
+  return out;
+}
+
 static void measured(warp_node *node) {
-  char text[WG_NODE_FAMILIES][WG_AXES_STRLEN] = {"", ""};
-  bool any = false, pending = false;
+  enum { ROOM = 2 * WG_AXES_STRLEN + 16 };
+  char text[WG_NODE_FAMILIES][ROOM] = {"", ""};
+  bool any = false;
   for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    wg_family *family = &node->families[i];
-    pending = pending || family->measure != NULL;
+    const wg_family *family = &node->families[i];
+    if (family->measure_awaited)
+      return;
     if (family->measured)
-      wg_axes_format(&family->axes, text[i]);
+      say_axes(family, text[i], sizeof text[i]);
     any = any || family->measured;
   }
-  if (pending)
-    return;
   wg_node_step_done(node, WARP_START_LOAD_P2P_STUN_CLIENTS, any ? WARP_OK : WARP_TIMEOUT, "%s%s%s",
                     any ? text[0] : "no STUN server answered: the NAT is not known",
                     text[0][0] != '\0' && text[1][0] != '\0' ? "; IPv6 " : "", text[1]);
 }
 
-static void on_measured(void *arg, int status, const warp_nat_axes *axes) {
-  wg_family *family = arg;
-  family->measure = NULL;
-  if (status == WARP_OK) {
-    family->measured = true;
-    family->axes = *axes;
+/* The server that answered best is asked first from now on. */
+static void prefer_server(warp_node *node, int family, size_t server) {
+  size_t place = WG_NODE_STUN_SERVERS, first = WG_NODE_STUN_SERVERS;
+  for (size_t i = 0, number = 0; i < node->stun_count; i++) {
+    if (node->stun_servers[i].family != family)
+      continue;
+    first = number == 0 ? i : first;
+    place = number++ == server ? i : place;
   }
-  measured(family->node);
+  if (place == WG_NODE_STUN_SERVERS)
+    return;
+  warp_addr best = node->stun_servers[place];
+  node->stun_servers[place] = node->stun_servers[first];
+  node->stun_servers[first] = best;
+}
+
+static void on_measured(void *arg, const wg_measured *found, bool last) {
+  wg_family *family = arg;
+  warp_node *node = family->node;
+  bool heard = found->udp_status == WARP_OK || found->tcp_status == WARP_OK;
+  bool first = family->measure_awaited;
+  bool changed = heard && (!wg_axes_equal(&family->found.udp, &found->udp) ||
+                           !wg_axes_equal(&family->found.tcp, &found->tcp));
+  if (last)
+    family->measure = NULL;
+  if (heard) {
+    family->measured = true;
+    family->measured_us = wg_now_us(node->env);
+    family->found = *found;
+  }
+  family->measure_awaited = false;
+  if (first) {
+    if (found->udp_status == WARP_OK)
+      prefer_server(node, family->family, found->server);
+    measured(node);
+  } else if (changed) {
+    wg_node_renew(node);
+  }
 }
 
 static bool start_family(warp_node *node, wg_family *family) {
@@ -113,10 +156,11 @@ static bool start_family(warp_node *node, wg_family *family) {
     if (node->stun_servers[i].family == family->family)
       servers[count++] = node->stun_servers[i];
   }
-  return family->present && count > 0 &&
-         wg_measure_start(node->env, &family->interface.addr, servers, count,
-                          node->conf.server_timeout_ms, on_measured, family,
-                          &family->measure) == WARP_OK;
+  family->measure_awaited = family->present && count > 0 &&
+                            wg_measure_start(node->env, &family->interface.addr, servers, count,
+                                             node->conf.server_timeout_ms, on_measured, family,
+                                             &family->measure) == WARP_OK;
+  return family->measure_awaited;
 }
 
 static void resolved(warp_node *node) {

@@ -156,6 +156,9 @@ static void tell(char *list, size_t size, const char *before, bool six, int port
 }
 
 static void tell_family(sim_told *out, unsigned without, bool six, bool web) {
+  /* Our own first: it shows filters of TCP too. It has no port that passes web-only sites. */
+  if (!(without & SIM_STUN) && !web)
+    tell(out->stun, sizeof out->stun, "", six, SIM_OWN_STUN_PORT);
   if (!(without & SIM_STUN))
     tell(out->stun, sizeof out->stun, "", six, web ? WEB_STUN_PORT : STUN_PORT);
   if (!(without & SIM_TURN))

@@ -1,6 +1,7 @@
-/* What people and configurations write: addresses, servers and names. What is read must be written
- * as something that is read alike. */
+/* What people and configurations write: addresses, servers, names and settings. What is read must
+ * be written as something that is read alike. */
 #include "base/addr.h"
+#include "connect/settings.h"
 #include "fuzz_target.h"
 #include "nickname/names.h"
 
@@ -35,6 +36,22 @@ static void check_name(const char *text) {
   }
 }
 
+static void check_setting(const char *text) {
+  static const warp_setting table[] = {{"rate", 100, 1, 1000, "a second"}, {0}};
+  static const warp_plugin plugin = {.name = "probe", .settings = table};
+  static const warp_plugin *const plugins[] = {&plugin, NULL};
+  const char *const list[] = {text, "probe.rate=5", text, NULL};
+  wg_settings settings;
+  char why[40];
+  int status = wg_settings_read(&settings, list, plugins, why, sizeof why);
+  uint64_t rate = wg_settings_get(&settings, table, "rate");
+  wg_budget_limits limits = wg_settings_limits(&settings);
+  if ((status != WARP_OK && memchr(why, 0, sizeof why) == NULL) || rate < 1 || rate > 1000 ||
+      limits.probes_per_s == 0 || limits.flows == 0 || limits.syns == 0) {
+    abort();
+  }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   char *text = malloc(size + 1);
   if (text == NULL) {
@@ -45,6 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   check_addr(text);
   check_server(text);
   check_name(text);
+  check_setting(text);
   free(text);
   return 0;
 }

@@ -53,6 +53,7 @@ warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uin
   wg_list_init(&attempt->dials);
   wg_list_init(&attempt->sockets);
   wg_list_init(&attempt->ports);
+  wg_list_init(&attempt->server_streams);
   wg_rng_seed(&attempt->rng, session->connect->config.seed ^ number, plugin->name);
   describe(attempt);
   attempt->gateway = wg_connect_gateway(session->connect, &attempt->self.nic);
@@ -102,6 +103,7 @@ static void stop_plugin(warp_attempt *attempt) {
   if (attempt->plugin->stop != NULL)
     attempt->plugin->stop(attempt);
   wg_ports_close(attempt);
+  wg_server_streams_close(attempt);
   wg_attempt_give_all(attempt);
 }
 

@@ -1,6 +1,7 @@
 /* The switchboard: sessions by id, and strangers. */
 #include "connect/session.h"
 
+#include "pipe/tls_client.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ static void reap(void *arg) {
     return;
   void (*closed)(void *) = connect->closed;
   void *closed_arg = connect->closed_arg;
+  wg_tls_trust_free(connect->trust);
   free(connect);
   if (closed != NULL)
     closed(closed_arg);

@@ -63,6 +63,7 @@ typedef struct wg_connect_config {
   size_t stun_count;
   const warp_relay *relays; /* borrowed */
   size_t relay_count;
+  const char *ca_file;    /* borrowed; authorities for TLS with relays, NULL: the system's */
   wg_plugin_list plugins; /* borrowed; NULL: the built-in ones */
   bool no_punching;       /* the punch and spray phases are left out, also at a peer's word */
 } wg_connect_config;

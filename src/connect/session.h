@@ -62,6 +62,7 @@ struct warp_attempt {
   uint32_t sockets_opened; /* so far: the number of the latest */
   wg_list ports;           /* warp_tcp_port */
   size_t port_count;
+  wg_list server_streams; /* warp_server_stream */
   bool punches; /* has had a TCP port: streams may come by it, and one that fails is not all */
   uint8_t stream_tag_in[WG_TAG_LEN], stream_tag_out[WG_TAG_LEN]; /* of an attempt that punches */
   warp_report_row row;
@@ -196,6 +197,10 @@ void wg_inbound_drop(wg_candidate *candidate);
 /* Closes what the attempt's ports hold of the system; the plugin may still hold them. */
 void wg_ports_shut(warp_attempt *attempt);
 void wg_ports_close(warp_attempt *attempt);
+
+/* ---- connections to servers ------------------------------------------------------------------ */
+
+void wg_server_streams_close(warp_attempt *attempt);
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 
@@ -339,7 +344,8 @@ struct wg_connect {
   wg_connect_on_pipe on_pipe;
   wg_connect_on_miss on_miss;
   void *listen_arg;
-  wg_timer reaper; /* frees the dead with the next turn of the loop */
+  wg_timer reaper;            /* frees the dead with the next turn of the loop */
+  struct wg_tls_trust *trust; /* authorities for TLS with servers; NULL until they are needed */
   bool closing;
   void (*closed)(void *arg);
   void *closed_arg;

@@ -95,6 +95,7 @@ static const wg_env_ops ops = {
     .broker_publish = wg_uv_broker_publish,
     .broker_close = wg_uv_broker_close,
     .file_read = wg_uv_file_read,
+    .file_load = wg_uv_file_load,
     .file_write = wg_uv_file_write,
     .portmap_open = wg_uv_portmap_open,
     .portmap_close = wg_uv_portmap_close,

@@ -92,6 +92,16 @@ static int read_all(int fd, uint8_t *out, size_t cap, size_t *len) {
   }
 }
 
+/* `forbidden`: what nobody may be allowed to do with it. A secret that others may read is none, nor
+ * one that they may have written. */
+static int read_file(int fd, mode_t forbidden, void *out, size_t cap, size_t *len) {
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    return WARP_IO;
+  }
+  return info.st_mode & forbidden ? WARP_PERMISSION : read_all(fd, out, cap, len);
+}
+
 int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                     size_t *len) {
   (void)env;
@@ -111,15 +121,18 @@ int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, s
   if (status != WARP_OK) {
     return status;
   }
-  struct stat info;
-  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    status = WARP_IO;
-  } else if (info.st_mode & (S_IRWXG | S_IRWXO)) {
-    status = WARP_PERMISSION; /* a secret that others may read is none, nor one that they may have
-                                 written */
-  } else {
-    status = read_all(fd, out, cap, len);
+  status = read_file(fd, S_IRWXG | S_IRWXO, out, cap, len);
+  close(fd);
+  return status;
+}
+
+int wg_uv_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len) {
+  (void)env;
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    return wg_uv_status(errno);
   }
+  int status = read_file(fd, 0, out, cap, len);
   close(fd);
   return status;
 }

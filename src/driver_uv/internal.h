@@ -134,6 +134,7 @@ void wg_uv_portmap_close(wg_portmap *portmap);
 
 int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                     size_t *len);
+int wg_uv_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len);
 int wg_uv_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
 int wg_uv_machine_id(wg_env *env, void *out, size_t cap, size_t *len);
 

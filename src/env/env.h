@@ -175,6 +175,9 @@ typedef struct wg_env_ops {
    * the file), WARP_IO. */
   int (*file_read)(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                    size_t *len);
+  /* A file that the configuration names by its path, which is no secret. WARP_NOT_FOUND,
+   * WARP_TOO_BIG, WARP_PERMISSION, WARP_IO (also: not a file). */
+  int (*file_load)(wg_env *env, const char *path, void *out, size_t cap, size_t *len);
   /* Atomic (write beside, fsync, rename) with mode 0600 in a folder of mode 0700, made when
    * missing. */
   int (*file_write)(wg_env *env, const char *dir, const char *name, const void *data, size_t len);

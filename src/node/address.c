@@ -88,6 +88,7 @@ static int new_connect(warp_node *node) {
                               .settings = node->settings,
                               .stun_servers = node->stun_servers,
                               .stun_count = node->stun_count,
+                              .ca_file = node->conf.ca_file,
                               .relays = node->relays,
                               .relay_count = node->relay_count,
                               .no_punching = !node->conf.enable_punching};

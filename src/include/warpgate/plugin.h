@@ -345,8 +345,10 @@ typedef struct warp_server_handlers {
   void (*on_end)(warp_attempt *attempt, warp_server_stream *stream, int status); /* once */
 } warp_server_handlers;
 /* `tls_name` NULL: no TLS. Otherwise the server's certificate must be for that name, or IP address,
- * by the system's or the configuration's authorities. WARP_STATE, WARP_NOMEM, WARP_UNREACHABLE,
- * WARP_IO, WARP_TLS. `to` is not checked: servers of the configuration only. */
+ * by the system's or the configuration's authorities. on_open gets WARP_UNTRUSTED when it is not,
+ * WARP_TLS, WARP_TIMEOUT (10 s for all of it), or what TCP says; nothing follows a failed one.
+ * WARP_STATE, WARP_NOMEM, WARP_UNREACHABLE, WARP_IO, WARP_TLS (no authorities to be read, or no
+ * such name can be). `to` is not checked: servers of the configuration only. */
 WARP_API int warp_attempt_server_stream(warp_attempt *attempt, const warp_addr *to,
                                         const char *tls_name, const warp_server_handlers *handlers,
                                         warp_server_stream **out);

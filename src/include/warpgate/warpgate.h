@@ -205,6 +205,7 @@ typedef struct warp_conf {
   unsigned sig_pipe_no;            /* MQTT connections, 4 at most; 0: no signalling */
   const char *const *stun_servers; /* "host:port", two at best */
   const char *const *turn_servers; /* "user:password@host:port" */
+  const char *ca_file; /* PEM file of the authorities for TLS to relays; NULL: the system's */
   const char *const *brokers;      /* "host:port" of MQTT brokers */
   const char *const *name_servers; /* "host:port" */
   const char *const *ntp_servers;  /* "host:port" or "host"; 4 at most, three outvote

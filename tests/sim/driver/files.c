@@ -27,13 +27,18 @@ static sim_file *find(sim_host *host, const char *path) {
 
 int sim_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                   size_t *len) {
+  char *path = join(dir, name);
+  int status = sim_file_load(env, path, out, cap, len);
+  free(path);
+  return status;
+}
+
+int sim_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len) {
   sim_host *host = SIM_HOST(env);
   if (host->file_status != WARP_OK) {
     return host->file_status;
   }
-  char *path = join(dir, name);
   const sim_file *file = find(host, path);
-  free(path);
   if (file == NULL) {
     return WARP_NOT_FOUND;
   }

@@ -375,6 +375,7 @@ const wg_env_ops sim_env_ops = {
     .broker_publish = sim_broker_publish,
     .broker_close = sim_broker_close,
     .file_read = sim_file_read,
+    .file_load = sim_file_load,
     .file_write = sim_file_write,
     .portmap_open = sim_portmap_open,
     .portmap_close = sim_portmap_close,

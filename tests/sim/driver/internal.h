@@ -296,6 +296,7 @@ void sim_brokers_free(sim_host *host);
 
 int sim_file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
                   size_t *len);
+int sim_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len);
 int sim_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
 void sim_files_free(sim_host *host);
 

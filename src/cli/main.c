@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/say.h"
 
+#include "driver_uv/driver.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ int main(int argc, char **argv) {
   static cli_options options;
   const char *name = argc > 1 ? argv[1] : "";
   keep_standard_descriptors();
+  wg_uv_raise_file_limit();
   signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of one write */
   if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
     help();

@@ -26,6 +26,10 @@ void wg_uv_env_set_wall_offset(wg_env *env, int64_t wall_offset_ms);
 /* The router that is asked for ports, with its port for NAT-PMP, so that tests need none. */
 void wg_uv_env_set_gateway(wg_env *env, const warp_addr *gateway);
 
+/* Raises how many descriptors this process may have to what the system allows it: the usual 1024
+ * are too few for random probing over TCP. For programs, at their start. */
+void wg_uv_raise_file_limit(void);
+
 /* The status for a system error number (positive errno, or libuv's negative one). */
 int wg_uv_status(int error);
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 int wg_uv_sockaddr(const warp_addr *addr, int family, struct sockaddr_storage *out,
@@ -73,6 +74,14 @@ void wg_uv_acknowledge(int fd) {
   (void)fd;
 }
 #endif
+
+void wg_uv_raise_file_limit(void) {
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* where it is refused the old limit does for most */
+  }
+}
 
 static bool set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;

@@ -102,6 +102,10 @@ WARP_API int warp_addr_parse(const char *text, warp_addr *out);
 struct uv_loop_s; /* uv_loop_t, so that this header needs no uv.h */
 typedef struct warp_loop warp_loop;
 
+/* Random probing over TCP holds about 2,100 sockets for some seconds. The library leaves the
+ * process's limits alone: a program that wants it raises its soft limit of descriptors
+ * (RLIMIT_NOFILE) to the hard one when it starts. With less, those probes that find none fail. */
+
 /* Makes a loop of the library's own. NULL when out of memory or descriptors. Free with
  * warp_loop_close. */
 WARP_API warp_loop *warp_loop_new(void);

@@ -186,6 +186,22 @@ static void test_the_default_folder(void **state) {
   assert_int_equal(mode_of("data/warpgate"), 0700);
 }
 
+/* What the configuration names may be anybody's to read, and is found by its path. */
+static void test_load(void **state) {
+  world *w = *state;
+  char got[64];
+  size_t len;
+  put(w, base, "public", "for all");
+  assert_int_equal(chmod(path_of("public"), 0644), 0);
+  assert_int_equal(w->ops->file_load(w->env, path_of("public"), got, sizeof got, &len), WARP_OK);
+  assert_int_equal(len, 7);
+  assert_memory_equal(got, "for all", 7);
+  assert_int_equal(w->ops->file_load(w->env, path_of("public"), got, 6, &len), WARP_TOO_BIG);
+  assert_int_equal(w->ops->file_load(w->env, path_of("nothing"), got, sizeof got, &len),
+                   WARP_NOT_FOUND);
+  assert_int_equal(w->ops->file_load(w->env, base, got, sizeof got, &len), WARP_IO);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, files_up, files_down)
 
 int main(void) {
@@ -198,6 +214,7 @@ int main(void) {
       TEST(test_what_others_may_read_is_refused),
       TEST(test_no_permission),
       TEST(test_the_default_folder),
+      TEST(test_load),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,6 +141,8 @@ static const option_entry entries[] = {
     {"data", 0, CLI_GROUP_ALL, "DIR", "data folder, where keys lie", NULL, 0},
     {"loopback", 0, CLI_GROUP_ALL, NULL, "only between programs on this machine", NULL,
      offsetof(cli_options, loopback)},
+    {"no-upnp", 0, CLI_GROUP_ALL, NULL, "do not ask the router to open the port", NULL,
+     offsetof(cli_options, no_upnp)},
     {"json", 0, CLI_GROUP_ALL, NULL, "events as JSON lines on standard error", NULL,
      offsetof(cli_options, json)},
     {"verbose", 'v', CLI_GROUP_ALL, NULL, "say what happens; twice: everything", take_verbose, 0},

@@ -19,7 +19,7 @@ typedef enum cli_option_group {
 typedef struct cli_options {
   cli_settings settings;
   char config_path[PATH_MAX]; /* the file that was read, or that could be written */
-  bool json, loopback;
+  bool json, loopback, no_upnp;
   unsigned verbose; /* times -v was given */
   const char *plugins;
   unsigned transports; /* bits of warp_transport; 0: all */

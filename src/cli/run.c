@@ -75,6 +75,7 @@ static void fill_conf(cli_run *run) {
   conf->key_name = settings->key[0] != '\0' ? settings->key : NULL;
   conf->listen_port = settings->port;
   conf->loopback_only = run->options->loopback;
+  conf->enable_upnp = !run->options->no_upnp;
   conf->on_start_event = on_start_event;
   conf->start_arg = run;
   conf->on_log = on_log;
@@ -97,13 +98,17 @@ int cli_run_init(cli_run *run, const cli_options *options) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+static void on_last(uv_timer_t *timer) {
+  warp_loop_stop(timer->data);
+}
+
 static void on_node_closed(void *arg) {
   cli_run *run = arg;
   for (size_t i = 0; i < CLI_SIGNALS; i++) {
     uv_close((uv_handle_t *)&run->signals[i], NULL);
   }
   if (run->interrupted) {
-    warp_loop_stop(run->loop);
+    uv_timer_start(&run->last, on_last, CLI_LAST_MS, 0);
   }
 }
 
@@ -176,11 +181,15 @@ int cli_run_loop(cli_run *run) {
     run->signals[i].data = run;
     uv_signal_start(&run->signals[i], on_signal, numbers[i]);
   }
+  uv_timer_init(&run->uv, &run->last);
+  run->last.data = run->loop;
+  uv_unref((uv_handle_t *)&run->last);
   int status = start(run);
   if (status != WARP_OK) {
     cli_run_stop(run, cli_explain_start(run, status));
   }
   warp_loop_run(run->loop);
+  uv_close((uv_handle_t *)&run->last, NULL);
   uv_run(&run->uv, UV_RUN_NOWAIT);
   if (run->interrupted && uv_loop_alive(&run->uv)) {
     /* Connections that wait up to 2 s for their peer's end: the system closes them as well. */

@@ -8,7 +8,11 @@
 
 #include <uv.h>
 
-enum { CLI_SIGNALS = 3, CLI_LINE_LEN = 400 };
+enum {
+  CLI_SIGNALS = 3,
+  CLI_LINE_LEN = 400,
+  CLI_LAST_MS = 300, /* after a signal: for the router to close the port */
+};
 
 typedef enum cli_run_state { CLI_STARTING, CLI_RUNNING, CLI_STOPPING } cli_run_state;
 
@@ -30,10 +34,11 @@ struct cli_run {
   uv_loop_t uv;
   warp_loop *loop;
   uv_signal_t signals[CLI_SIGNALS];
+  uv_timer_t last; /* how long what is left is waited for after a signal */
   warp_gate *gate;
   warp_node *node;
   cli_run_state state;
-  bool interrupted; /* by a signal: what is left is not waited for */
+  bool interrupted; /* by a signal */
   int exit_status;
   int broker_status, stun_status, names_status; /* how the start step of each went */
   char trouble[CLI_LINE_LEN];                   /* the library's last error line */

@@ -251,6 +251,58 @@ static void upnp_opens_udp_and_tcp(void **state) {
   tear_down(&b);
 }
 
+/* ---- a program that asks by itself ----------------------------------------------------------- */
+
+enum { OPENS_MS = 8000, TRY_MS = 100, GRACE_MS = 3000 };
+
+/* Does a stranger's connection to the outside port come to be `open` in time? */
+static bool comes_to_be(const bench *b, bool open) {
+  for (int waited = 0; waited < OPENS_MS; waited += TRY_MS) {
+    int fd = socket_at(&b->world.server, SOCK_STREAM, SIM_SERVER_1, 0);
+    int error = connect_tcp(fd, WAN, SERVICE_PORT, TRY_MS);
+    close(fd);
+    if ((error == 0) == open)
+      return true;
+  }
+  return false;
+}
+
+/* `warpgate listen` is reached from outside, and nothing is left on the router when it has ended.
+ */
+static void opened_and_closed(bool natpmp) {
+  bench b;
+  build(&b, "two-sites", "upnp");
+  ns_error error = {.text = ""};
+  if (!natpmp && ns_nft(&b.sites[SIM_A].router,
+                        "table inet silent { chain input { type filter hook input priority -50;"
+                        " udp dport 5351 drop; }; }\n",
+                        &error))
+    fail_msg("%s", error.text);
+  const char *const argv[] = {NATSIM_TEST_WARPGATE, "listen", "--port", "7000",
+                              "--broker",           "none",   "-vv",    NULL};
+  ns_spawn_options options = {.host = host(&b), .argv = argv, .log_fd = -1};
+  ns_process process;
+  if (ns_spawn(&process, &options, &error))
+    fail_msg("%s", error.text);
+  assert_true(comes_to_be(&b, true));
+  ns_stop(&process, GRACE_MS);
+  /* Who listens in its place is not reached. */
+  int listener = listen_at(host(&b), HOST, SERVICE_PORT);
+  assert_true(comes_to_be(&b, false));
+  close(listener);
+  tear_down(&b);
+}
+
+static void warpgate_opens_by_nat_pmp(void **state) {
+  (void)state;
+  opened_and_closed(true);
+}
+
+static void warpgate_opens_by_upnp(void **state) {
+  (void)state;
+  opened_and_closed(false);
+}
+
 static int upnp_tests(void *arg) {
   (void)arg;
   const struct CMUnitTest tests[] = {
@@ -258,6 +310,8 @@ static int upnp_tests(void *arg) {
       cmocka_unit_test(nat_pmp_opens_udp),
       cmocka_unit_test(nat_pmp_opens_tcp),
       cmocka_unit_test(upnp_opens_udp_and_tcp),
+      cmocka_unit_test(warpgate_opens_by_nat_pmp),
+      cmocka_unit_test(warpgate_opens_by_upnp),
   };
   return cmocka_run_group_tests_name("upnp", tests, NULL, NULL);
 }

@@ -169,9 +169,10 @@ static pair_plan guess(const side s[2]) {
 
 /* Over TCP each foretold pair of ports that meets is a connection of its own, and 32 at once would
  * be in each other's way. Where one side lets in all of the other's address it is enough to
- * foretell that one: the other is then taken for one that cannot be foretold. */
+ * foretell that one: the other is then taken for one that cannot be foretold. The responder rather,
+ * because a connection that the initiator dialled is secured a round trip sooner. */
 static bool foretell_less(side s[2], pair_plan *out) {
-  for (int i = 0; i < 2; i++) {
+  for (int i = 1; i >= 0; i--) {
     if (s[1 - i].known || !foretell_one(s, i, out))
       continue;
     s[1 - i].preserves = s[1 - i].counts = false;

@@ -216,6 +216,28 @@ static void test_mixed_predictions(void **state) {
   assert_true(plan_of(&one_port, &kept).fixed_spreads);
 }
 
+/* Over TCP one foretold side is enough where it lets in the other's whole address: then nobody
+ * walks, and its SYN is the first. */
+static void test_foretold_over_tcp(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 9; i++) {
+    for (size_t j = 0; j < 9; j++) {
+      if (counting_reuse[i][j] == 'P' || i / 3 == 0 || j / 3 == 0)
+        continue;
+      warp_endpoint a = endpoint_of(i, WARP_ALLOC_SEQUENTIAL, WARP_ABILITY_NO);
+      warp_endpoint b = endpoint_of(j, WARP_ALLOC_SEQUENTIAL, WARP_ABILITY_NO);
+      wg_plan plan = wg_nat_plan(&a, &b, WARP_TCP, true, NULL, 0);
+      wg_plan theirs = wg_nat_plan(&b, &a, WARP_TCP, false, NULL, 0);
+      bool one = i % 3 == 1 || j % 3 == 1;
+      assert_int_equal(letter(&plan), !one && i == APD_APD && j == APD_APD ? 'K' : 'W');
+      assert_int_equal(plan.self_counts && plan.peer_counts, !one);
+      assert_int_equal(plan.self_counts, theirs.peer_counts);
+      assert_int_equal(plan.self_first, one && plan.self_counts);
+      assert_int_equal(theirs.peer_first, plan.self_first);
+    }
+  }
+}
+
 static void test_first_syn(void **state) {
   (void)state;
   warp_endpoint restricted = endpoint_of(EI_AD, WARP_ALLOC_RANDOM, WARP_ABILITY_YES);
@@ -350,6 +372,7 @@ int main(void) {
       cmocka_unit_test(test_one_side_foretold),
       cmocka_unit_test(test_roles),
       cmocka_unit_test(test_mixed_predictions),
+      cmocka_unit_test(test_foretold_over_tcp),
       cmocka_unit_test(test_first_syn),
       cmocka_unit_test(test_unknown_is_never_ruled_out),
       cmocka_unit_test(test_no_translation),

@@ -136,13 +136,22 @@ void peers_start(peers *both) {
   assert_int_equal(warp_node_listen(both->b.node, on_pipe, on_miss, &both->b), WARP_OK);
 }
 
-void peers_connect_to(peers *both, const uint8_t *record, size_t len,
-                      const warp_connect_options *options) {
+void peers_begin_connect(peers *both, const uint8_t *record, size_t len,
+                         const warp_connect_options *options) {
   both->a.asked_us = sim_now_us(both->net.world);
   assert_int_equal(warp_auto_connect(both->a.node, record, len, options, on_connect, &both->a),
                    WARP_OK);
   assert_false(both->a.connect_done);
+}
+
+void peers_await_connect(peers *both) {
   assert_int_equal(sim_run_until_set(both->net.world, &both->a.connect_done, LIMIT_US), WARP_OK);
+}
+
+void peers_connect_to(peers *both, const uint8_t *record, size_t len,
+                      const warp_connect_options *options) {
+  peers_begin_connect(both, record, len, options);
+  peers_await_connect(both);
 }
 
 void peers_connect(peers *both, const warp_connect_options *options) {

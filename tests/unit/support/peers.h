@@ -40,7 +40,11 @@ void peers_start(peers *both);
 /* a connects to the owner of a record; returns when the connect is over. */
 void peers_connect_to(peers *both, const uint8_t *record, size_t len,
                       const warp_connect_options *options);
-/* The same to b's own record. */
+/* The same in two steps, for tests that do something in between. */
+void peers_begin_connect(peers *both, const uint8_t *record, size_t len,
+                         const warp_connect_options *options);
+void peers_await_connect(peers *both);
+/* a connects to b's own record. */
 void peers_connect(peers *both, const warp_connect_options *options);
 /* Sends from a, waits for the echo, asserts that it is right. */
 void peers_echo(peers *both);

@@ -80,6 +80,25 @@ static void test_initiator_dials_a_fresh_port(void **state) {
   port_rig_close(&rig);
 }
 
+/* One connection that both dialled: neither accepted, and the preamble comes to who does not need
+ * it. */
+static void test_both_dial(void **state) {
+  (void)state;
+  port_rig rig;
+  port_rig_open(&rig, "port-restricted");
+  warp_tcp_port *a = fresh(&rig.a, false), *b = fresh(&rig.b, false);
+  warp_addr to_a = port_side_outside(&rig.a, warp_tcp_port_number(a)),
+            to_b = port_side_outside(&rig.b, warp_tcp_port_number(b));
+  assert_int_equal(warp_tcp_port_dial(a, &to_b, port_rig_dialled), WARP_OK);
+  assert_int_equal(warp_tcp_port_dial(b, &to_a, port_rig_dialled), WARP_OK);
+  port_rig_connected(&rig);
+  assert_int_equal(rig.a.dial_status, WARP_OK);
+  assert_int_equal(rig.b.dial_status, WARP_OK);
+  assert_int_equal(rig.a.info.remote.port, to_b.port);
+  assert_int_equal(rig.b.info.remote.port, to_a.port);
+  port_rig_close(&rig);
+}
+
 /* Several come up at once: one is nominated, the others are reset on both sides. */
 static void test_several_at_once(void **state) {
   (void)state;
@@ -351,23 +370,65 @@ static void test_copied_preambles(void **state) {
   port_rig_close(&rig);
 }
 
+/* What a stranger at the other end says first. */
+static void say_first(void *arg, wg_tcp *tcp, const warp_addr *from) {
+  static const wg_tcp_handlers handlers = {.on_data = stranger_data, .on_end = stranger_end};
+  (void)from;
+  stranger *self = arg;
+  self->tcp = tcp;
+  self->env->ops->tcp_set_handlers(tcp, &handlers, self);
+  speak(self);
+}
+
+static void check_wrong_answer(const uint8_t *bytes, size_t len, bool one_by_one) {
+  port_rig rig;
+  port_rig_open(&rig, "open");
+  stranger server = {.env = sim_host_env(rig.net.b), .say_len = len, .one_by_one = one_by_one};
+  memcpy(server.say, bytes, len);
+  warp_addr local = port_side_addr(&rig.b, 20005);
+  wg_tcp_listener *listener;
+  assert_int_equal(
+      server.env->ops->tcp_listen(server.env, &local, 0, say_first, &server, &listener), WARP_OK);
+  assert_int_equal(dial(fresh(&rig.a, false), &rig.b, 20005), WARP_OK);
+  run(&rig, WAIT_US);
+  assert_int_equal(rig.a.dial_status, WARP_OK);
+  assert_true(server.ended);
+  assert_true(server.heard > 0); /* the initiator's hello goes out at once */
+  assert_true(wg_attempt_alive(rig.a.attempt));
+  assert_true(wg_list_empty(&rig.a.attempt->candidates));
+  stranger_close(&server);
+  server.env->ops->tcp_listener_close(listener);
+  /* The true one still comes through. */
+  listening(&rig.b);
+  assert_int_equal(dial(fresh(&rig.a, false), &rig.b, PORT_RIG_LISTEN), WARP_OK);
+  port_rig_connected(&rig);
+  port_rig_close(&rig);
+}
+
 /* The initiator dialled, and what answers is not the peer. */
 static void test_wrong_answers(void **state) {
   (void)state;
+  static const uint8_t tag[WG_TAG_LEN] = {9, 8, 7};
+  uint8_t preamble[WG_PREAMBLE_LEN];
+  wg_preamble_write(preamble, tag);
+  check_wrong_answer(preamble, sizeof preamble, false);
+  check_wrong_answer(preamble, sizeof preamble, true);
+  preamble[3] = WG_PACKET_CARRY;
+  check_wrong_answer(preamble, sizeof preamble, false);
+  check_wrong_answer((const uint8_t *)"SSH-2.0-x\r\n", 11, false);
+}
+
+/* The peer's node has no attempt that punches: its listener takes no such hello. */
+static void test_peer_that_does_not_punch(void **state) {
+  (void)state;
   port_rig rig;
   port_rig_open(&rig, "open");
-  stranger server = {.env = sim_host_env(rig.net.b)};
-  (void)server;
-  /* The responder's listener without an attempt that punches takes no such hello. */
   assert_int_equal(dial(fresh(&rig.a, false), &rig.b, PORT_RIG_LISTEN), WARP_OK);
   run(&rig, WAIT_US);
   assert_int_equal(rig.a.dial_status, WARP_OK);
   assert_true(wg_attempt_alive(rig.a.attempt));
   assert_true(wg_list_empty(&rig.a.attempt->candidates));
-  /* A second try, now that it punches too. */
-  listening(&rig.b);
-  assert_int_equal(dial(fresh(&rig.a, false), &rig.b, PORT_RIG_LISTEN), WARP_OK);
-  port_rig_connected(&rig);
+  assert_int_equal(rig.b.connect->inbound_count, 0);
   port_rig_close(&rig);
 }
 
@@ -377,6 +438,7 @@ int main(void) {
       cmocka_unit_test(test_responder_dials_the_listener),
       cmocka_unit_test(test_responder_dials_a_fresh_port),
       cmocka_unit_test(test_initiator_dials_a_fresh_port),
+      cmocka_unit_test(test_both_dial),
       cmocka_unit_test(test_several_at_once),
       cmocka_unit_test(test_refused_and_again),
       cmocka_unit_test(test_abort_and_close),
@@ -388,6 +450,7 @@ int main(void) {
       cmocka_unit_test(test_silence),
       cmocka_unit_test(test_copied_preambles),
       cmocka_unit_test(test_wrong_answers),
+      cmocka_unit_test(test_peer_that_does_not_punch),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

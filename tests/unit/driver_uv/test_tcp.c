@@ -307,6 +307,47 @@ static void test_closing_while_connecting(void **state) {
   stop_acceptor(&acc);
 }
 
+/* A port that is only kept: nobody is let in, nobody else gets it, and whoever shares it leaves
+ * from it. */
+static void test_a_port_is_kept_without_listening(void **state) {
+  world *w = *state;
+  warp_addr local = wg_addr_loopback(WARP_IP4, 0);
+  wg_tcp_listener *kept, *other;
+  assert_int_equal(w->ops->tcp_listen(w->env, &local, WG_SOCK_REUSE, NULL, NULL, &kept), WARP_OK);
+  w->ops->tcp_listener_local(kept, &local);
+  assert_int_not_equal(local.port, 0);
+  assert_int_equal(w->ops->tcp_listen(w->env, &local, 0, NULL, NULL, &other), WARP_ADDR_IN_USE);
+
+  side in = {.w = w};
+  int status = w->ops->tcp_connect(w->env, NULL, &local, 0, &handlers, &in, &in.tcp);
+  if (status == WARP_OK) {
+    run_until(w, &in.open);
+    status = in.open_status;
+    close_side(&in);
+  }
+  assert_int_equal(status, WARP_CONN_REFUSED);
+
+  side a = {0}, b = {0}, second = {0};
+  acceptor acc;
+  start_acceptor(w, &acc, WARP_IP4, 0, &b);
+  start_connect(w, &a, &local, &acc.local, WG_SOCK_REUSE);
+  run_until(w, &a.open);
+  run_until(w, &acc.accepted);
+  assert_int_equal(a.open_status, WARP_OK);
+  warp_addr from;
+  w->ops->tcp_addrs(b.tcp, NULL, &from);
+  assert_true(wg_addr_equal(&from, &local));
+  second.w = w;
+  assert_int_equal(w->ops->tcp_connect(w->env, &local, &acc.local, WG_SOCK_REUSE, &handlers,
+                                       &second, &second.tcp),
+                   WARP_ADDR_NOT_AVAILABLE);
+  w->ops->tcp_reset(a.tcp);
+  run_until(w, &b.ended);
+  close_side(&b);
+  stop_acceptor(&acc);
+  w->ops->tcp_listener_close(kept);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_up, world_down)
 
 int main(void) {
@@ -317,6 +358,7 @@ int main(void) {
       TEST(test_refused),
       TEST(test_errors_of_connecting_and_listening),
       TEST(test_a_port_shared_by_listener_and_connections),
+      TEST(test_a_port_is_kept_without_listening),
       TEST(test_many_connections_at_once),
       TEST(test_accepting_without_descriptors),
       TEST(test_half_close),

@@ -15,6 +15,8 @@ enum field {
   FIELD_STATUS = 8,
   FIELD_DETAIL = 9,
   FIELD_RECORD = 10,
+  FIELD_ROWS = 11,
+  FIELD_ASKS = 12,
 };
 
 #define BIT(field) (UINT64_C(1) << (field))
@@ -34,6 +36,8 @@ static uint64_t required_fields(uint8_t type) {
     return always | BIT(FIELD_STATUS);
   case WG_MESSAGE_INVITE:
     return always | BIT(FIELD_RECORD);
+  case WG_MESSAGE_REPORT:
+    return always;
   default:
     return 0;
   }
@@ -67,6 +71,8 @@ static uint64_t fields_of(const wg_message *message) {
   fields |= message->status != 0 ? BIT(FIELD_STATUS) : 0;
   fields |= message->detail[0] != '\0' ? BIT(FIELD_DETAIL) : 0;
   fields |= message->record_len != 0 ? BIT(FIELD_RECORD) : 0;
+  fields |= message->rows_len != 0 ? BIT(FIELD_ROWS) : 0;
+  fields |= message->asks ? BIT(FIELD_ASKS) : 0;
   return fields;
 }
 
@@ -77,10 +83,58 @@ static int check_message(const wg_message *message, uint64_t fields) {
       ((fields & BIT(FIELD_RECORD)) != 0 && message->record_len == 0)) {
     return WARP_INVALID;
   }
-  if (message->data_len > WARP_ATTEMPT_MESSAGE_MAX || message->record_len > WARP_RECORD_MAX) {
+  if (message->data_len > WARP_ATTEMPT_MESSAGE_MAX || message->record_len > WARP_RECORD_MAX ||
+      message->rows_len > WG_MESSAGE_ROWS_MAX) {
     return WARP_TOO_BIG;
   }
   return WARP_OK;
+}
+
+static void write_combination(wg_writer *writer, const wg_message *message) {
+  const uint8_t combination[] = {message->family, message->route_type, message->transport,
+                                 message->endpoint_self, message->endpoint_peer};
+  wg_field_bytes(writer, FIELD_COMBINATION, combination, sizeof combination);
+}
+
+static void write_field(wg_writer *writer, uint16_t field, const wg_message *message) {
+  switch (field) {
+  case FIELD_TYPE:
+    wg_field_u8(writer, field, message->type);
+    break;
+  case FIELD_SESSION:
+    wg_field_bytes(writer, field, message->session.bytes, WG_SESSION_LEN);
+    break;
+  case FIELD_ATTEMPT:
+    wg_field_u16(writer, field, message->attempt);
+    break;
+  case FIELD_PLUGIN:
+    wg_field_bytes(writer, field, message->plugin, strlen(message->plugin));
+    break;
+  case FIELD_COMBINATION:
+    write_combination(writer, message);
+    break;
+  case FIELD_PLUGIN_TYPE:
+    wg_field_u8(writer, field, message->plugin_type);
+    break;
+  case FIELD_DATA:
+    wg_field_bytes(writer, field, message->data, message->data_len);
+    break;
+  case FIELD_STATUS:
+    wg_field_u16(writer, field, (uint16_t)-message->status);
+    break;
+  case FIELD_DETAIL:
+    wg_field_bytes(writer, field, message->detail, strnlen(message->detail, WARP_DETAIL_LEN - 1));
+    break;
+  case FIELD_RECORD:
+    wg_field_bytes(writer, field, message->record, message->record_len);
+    break;
+  case FIELD_ROWS:
+    wg_field_bytes(writer, field, message->rows, message->rows_len);
+    break;
+  default:
+    wg_field_u8(writer, field, 1);
+    break;
+  }
 }
 
 int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap) {
@@ -91,34 +145,10 @@ int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap) {
   }
   wg_writer writer = wg_writer_init(out, cap);
   wg_packet_begin(&writer, WG_PACKET_MESSAGE);
-  wg_field_u8(&writer, FIELD_TYPE, message->type);
-  wg_field_bytes(&writer, FIELD_SESSION, message->session.bytes, WG_SESSION_LEN);
-  if ((fields & BIT(FIELD_ATTEMPT)) != 0) {
-    wg_field_u16(&writer, FIELD_ATTEMPT, message->attempt);
-  }
-  if ((fields & BIT(FIELD_PLUGIN)) != 0) {
-    wg_field_bytes(&writer, FIELD_PLUGIN, message->plugin, strlen(message->plugin));
-  }
-  if ((fields & BIT(FIELD_COMBINATION)) != 0) {
-    const uint8_t combination[] = {message->family, message->route_type, message->transport,
-                                   message->endpoint_self, message->endpoint_peer};
-    wg_field_bytes(&writer, FIELD_COMBINATION, combination, sizeof combination);
-  }
-  if ((fields & BIT(FIELD_PLUGIN_TYPE)) != 0) {
-    wg_field_u8(&writer, FIELD_PLUGIN_TYPE, message->plugin_type);
-  }
-  if ((fields & BIT(FIELD_DATA)) != 0) {
-    wg_field_bytes(&writer, FIELD_DATA, message->data, message->data_len);
-  }
-  if ((fields & BIT(FIELD_STATUS)) != 0) {
-    wg_field_u16(&writer, FIELD_STATUS, (uint16_t)-message->status);
-  }
-  if ((fields & BIT(FIELD_DETAIL)) != 0) {
-    wg_field_bytes(&writer, FIELD_DETAIL, message->detail,
-                   strnlen(message->detail, WARP_DETAIL_LEN - 1));
-  }
-  if ((fields & BIT(FIELD_RECORD)) != 0) {
-    wg_field_bytes(&writer, FIELD_RECORD, message->record, message->record_len);
+  for (uint16_t field = FIELD_TYPE; field <= FIELD_ASKS; field++) {
+    if ((fields & BIT(field)) != 0) {
+      write_field(&writer, field, message);
+    }
   }
   return wg_writer_result(&writer);
 }
@@ -139,26 +169,25 @@ static bool read_status(wg_field *field, int32_t *out) {
   return good;
 }
 
-/* One line of a stranger for a person: control characters do not get through to a terminal. */
-static bool read_detail(wg_field *field, char out[WARP_DETAIL_LEN]) {
-  size_t len = wg_reader_left(&field->value);
-  if (len >= WARP_DETAIL_LEN) {
-    return false;
-  }
-  wg_read_copy(&field->value, out, len);
-  out[len] = '\0';
-  for (size_t i = 0; i < len; i++) {
-    if ((uint8_t)out[i] < 0x20 || out[i] == 0x7f) {
-      out[i] = '?';
-    }
-  }
-  return true;
-}
-
 static bool read_borrowed(wg_field *field, size_t max, const uint8_t **out, size_t *out_len) {
   *out_len = wg_reader_left(&field->value);
   *out = wg_read_bytes(&field->value, *out_len);
   return *out_len <= max;
+}
+
+static bool read_rows(wg_field *field, wg_message *out) {
+  wg_reader rows = field->value;
+  wg_row row;
+  while (wg_row_read(&rows, &row)) {
+  }
+  return !rows.failed && read_borrowed(field, WG_MESSAGE_ROWS_MAX, &out->rows, &out->rows_len);
+}
+
+static bool read_asks(wg_field *field, wg_message *out) {
+  uint8_t asks;
+  bool good = wg_field_get_u8(field, &asks);
+  out->asks = asks == 1;
+  return good && out->asks;
 }
 
 static bool read_field(wg_field *field, wg_message *out) {
@@ -181,10 +210,14 @@ static bool read_field(wg_field *field, wg_message *out) {
   case FIELD_STATUS:
     return read_status(field, &out->status);
   case FIELD_DETAIL:
-    return read_detail(field, out->detail);
+    return wg_detail_read(&field->value, wg_reader_left(&field->value), out->detail);
   case FIELD_RECORD:
     return read_borrowed(field, WARP_RECORD_MAX, &out->record, &out->record_len) &&
            out->record_len > 0;
+  case FIELD_ROWS:
+    return read_rows(field, out);
+  case FIELD_ASKS:
+    return read_asks(field, out);
   default:
     return true;
   }

@@ -3,6 +3,7 @@
 #define WG_WIRE_MESSAGE_H
 
 #include "wire/record.h"
+#include "wire/rows.h"
 
 enum { WG_SESSION_LEN = 16, WG_PLUGIN_NAME_LEN = 24 };
 
@@ -17,6 +18,7 @@ typedef enum wg_message_type {
   WG_MESSAGE_END = 4,    /* the session ended at the sender: status */
   WG_MESSAGE_INVITE =
       5, /* travels in a TLS ClientHello: a session begun without a broker; carries the record */
+  WG_MESSAGE_REPORT = 6, /* how the sender's attempts went, or a request for that */
 } wg_message_type;
 
 /* One message. Byte pointers borrow the encoded buffer after decoding. */
@@ -34,20 +36,25 @@ typedef struct wg_message {
   char detail[WARP_DETAIL_LEN];
   const uint8_t *record; /* signed record bytes, or NULL */
   size_t record_len;
+  const uint8_t *rows; /* of a report: wg_row_read each */
+  size_t rows_len;
+  bool asks; /* for the receiver's report */
 } wg_message;
 
 /* The largest message: a record, a plugin's bytes and all other fields fit. */
-enum { WG_MESSAGE_MAX = 2560 };
+enum { WG_MESSAGE_MAX = 2560, WG_MESSAGE_ROWS_MAX = 2400 };
 
 /* Writes the fields that the type needs, and of the others those that are not zero. Needed are:
  * type and session always; OPEN: attempt, plugin, combination (family to endpoint_peer) and record;
  * PLUGIN: attempt and plugin_type; FAIL: attempt and status; END: status; INVITE: record. Returns
  * the length, or WARP_TOO_BIG (`cap`, data over WARP_ATTEMPT_MESSAGE_MAX, record over
- * WARP_RECORD_MAX), or WARP_INVALID (unknown type, a needed field that is empty or makes no sense).
+ * WARP_RECORD_MAX, rows over WG_MESSAGE_ROWS_MAX), or WARP_INVALID (unknown type, a needed field
+ * that is empty or makes no sense).
  */
 int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap);
 /* WARP_OK, WARP_MALFORMED (also: an unknown type, or a needed field is missing), WARP_VERSION. What
- * was not sent is zero. The record is not looked into; the detail has no control characters. */
+ * was not sent is zero. The record is not looked into; the detail has no control characters; all
+ * rows are well-formed. */
 int wg_message_decode(const uint8_t *bytes, size_t len, wg_message *out);
 
 /* ---- envelope -------------------------------------------------------------------------------- */

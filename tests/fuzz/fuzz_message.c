@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   int len = wg_message_encode(&message, bytes, sizeof bytes);
   if (len < 0 || wg_message_decode(bytes, (size_t)len, &again) != WARP_OK ||
       again.type != message.type || again.data_len != message.data_len ||
-      again.record_len != message.record_len) {
+      again.record_len != message.record_len || again.rows_len != message.rows_len ||
+      again.asks != message.asks) {
     abort();
   }
   return 0;

@@ -64,6 +64,8 @@ static void check_equal(const wg_message *a, const wg_message *b) {
   assert_string_equal(a->detail, b->detail);
   check_bytes(a->data, a->data_len, b->data, b->data_len);
   check_bytes(a->record, a->record_len, b->record, b->record_len);
+  check_bytes(a->rows, a->rows_len, b->rows, b->rows_len);
+  assert_int_equal(a->asks, b->asks);
 }
 
 static void check_golden(const char *name, const wg_message *message) {
@@ -100,6 +102,89 @@ static void test_golden(void **state) {
   message.record = record.bytes;
   message.record_len = record.len;
   check_golden("message_invite", &message);
+
+  message = base_message(WG_MESSAGE_REPORT);
+  message.asks = true;
+  check_golden("message_ask", &message);
+}
+
+static void check_row(const wg_row *a, const wg_row *b) {
+  assert_int_equal(a->attempt, b->attempt);
+  assert_int_equal(a->status, b->status);
+  assert_int_equal(a->start_ms, b->start_ms);
+  assert_int_equal(a->elapsed_ms, b->elapsed_ms);
+  assert_string_equal(a->detail, b->detail);
+}
+
+static void test_report(void **state) {
+  (void)state;
+  static wg_row rows[3] = {{7, WARP_OK, 1200, 95, "won, with 192.0.2.2:20123 at the other end"},
+                           {9, WARP_CANCELED, -1, 0, ""},
+                           {65535, WARP_TIMEOUT, 0, UINT32_MAX, ""}};
+  memset(rows[2].detail, 'd', WARP_DETAIL_LEN - 1);
+  uint8_t bytes[WG_MESSAGE_ROWS_MAX];
+  wg_writer writer = wg_writer_init(bytes, sizeof bytes);
+  for (size_t i = 0; i < 3; i++) {
+    assert_true(wg_row_write(&writer, &rows[i], WARP_DETAIL_LEN));
+  }
+  wg_message message = base_message(WG_MESSAGE_REPORT), decoded;
+  message.rows = bytes;
+  message.rows_len = writer.len;
+  check_golden("message_report", &message);
+  vector golden = vector_load("message_report");
+  assert_int_equal(wg_message_decode(golden.bytes, golden.len, &decoded), WARP_OK);
+  wg_reader reader = wg_reader_init(decoded.rows, decoded.rows_len);
+  wg_row row;
+  for (size_t i = 0; i < 3; i++) {
+    assert_true(wg_row_read(&reader, &row));
+    check_row(&row, &rows[i]);
+  }
+  assert_false(wg_row_read(&reader, &row));
+  assert_false(reader.failed);
+
+  message.rows_len = WG_MESSAGE_ROWS_MAX + 1;
+  uint8_t out[WG_MESSAGE_MAX];
+  assert_int_equal(wg_message_encode(&message, out, sizeof out), WARP_TOO_BIG);
+}
+
+static void test_rows_in_little_room(void **state) {
+  (void)state;
+  const wg_row row = {1, WARP_OK, 0, 0, "0123456789"};
+  uint8_t bytes[40];
+  wg_writer writer = wg_writer_init(bytes, sizeof bytes);
+  assert_true(wg_row_write(&writer, &row, 4));
+  assert_int_equal(writer.len, 17);
+  assert_true(wg_row_write(&writer, &row, 100));
+  assert_int_equal(writer.len, 40);
+  assert_false(wg_row_write(&writer, &row, 100));
+  assert_false(writer.failed);
+  wg_reader reader = wg_reader_init(bytes, writer.len);
+  wg_row back;
+  assert_true(wg_row_read(&reader, &back));
+  assert_string_equal(back.detail, "0123");
+}
+
+/* Each is a whole message but for its rows. */
+static void test_rows_malformed(void **state) {
+  (void)state;
+  static const struct {
+    uint8_t bytes[16];
+    size_t len;
+  } wrong[] = {
+      {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 12},                   /* cut */
+      {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 'a', 'b', 'c'}, 16}, /* a detail that is not there */
+      {{0, 1, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0}, 13},             /* a time that is none */
+      {{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 160}, 13},              /* a detail that is too long */
+  };
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    wg_message message = base_message(WG_MESSAGE_REPORT);
+    uint8_t bytes[WG_MESSAGE_MAX];
+    message.rows = wrong[i].bytes;
+    message.rows_len = wrong[i].len;
+    int len = wg_message_encode(&message, bytes, sizeof bytes);
+    assert_true(len > 0);
+    assert_int_equal(wg_message_decode(bytes, (size_t)len, &message), WARP_MALFORMED);
+  }
 }
 
 static void test_invalid_messages(void **state) {
@@ -114,7 +199,7 @@ static void test_invalid_messages(void **state) {
       message.type = 0;
       break;
     case 1:
-      message.type = 6;
+      message.type = 7;
       break;
     case 2:
       message.plugin[0] = '\0';
@@ -204,11 +289,12 @@ static void test_needed_fields(void **state) {
   } rows[] = {
       {"message_open", "\1\2\3\4\5\12"}, {"message_plugin", "\1\2\3\6"},
       {"message_fail", "\1\2\3\10"},     {"message_end", "\1\2\10"},
-      {"message_invite", "\1\2\12"},
+      {"message_invite", "\1\2\12"},     {"message_ask", "\1\2"},
+      {"message_report", "\1\2"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     vector golden = vector_load(rows[i].name);
-    for (uint16_t type = 1; type <= 10; type++) {
+    for (uint16_t type = 1; type <= 12; type++) {
       bool needed = strchr(rows[i].needed, type) != NULL;
       check_needed(&golden, type, needed ? WARP_MALFORMED : WARP_OK);
     }
@@ -253,8 +339,9 @@ static void check_variant(const uint8_t *bytes, size_t len, int changed) {
 
 static void test_hostile(void **state) {
   (void)state;
-  static const char *const names[] = {"message_open", "message_plugin", "message_fail",
-                                      "message_end", "message_invite"};
+  static const char *const names[] = {"message_open",  "message_plugin", "message_fail",
+                                      "message_end",   "message_invite", "message_ask",
+                                      "message_report"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     vector golden = vector_load(names[i]);
     hostile_variants(golden.bytes, golden.len, check_variant);
@@ -264,6 +351,9 @@ static void test_hostile(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_golden),
+      cmocka_unit_test(test_report),
+      cmocka_unit_test(test_rows_in_little_room),
+      cmocka_unit_test(test_rows_malformed),
       cmocka_unit_test(test_invalid_messages),
       cmocka_unit_test(test_largest),
       cmocka_unit_test(test_needed_fields),

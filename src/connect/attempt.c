@@ -25,6 +25,7 @@ static void describe(warp_attempt *attempt) {
   row->transport = (warp_transport)attempt->combo.transport;
   row->family = attempt->combo.family;
   row->route_type = attempt->combo.route_type;
+  row->attempt = attempt->number;
 }
 
 warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uint16_t number,

@@ -20,6 +20,7 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   wg_list_init(&connect->sessions);
   wg_list_init(&connect->inbound);
   wg_list_init(&connect->dead);
+  wg_list_init(&connect->explanations);
   *out = connect;
   return WARP_OK;
 }
@@ -74,6 +75,7 @@ void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg) {
     wg_inbound_drop(WG_CONTAINER(connect->inbound.next, wg_candidate, link));
   while (!wg_list_empty(&connect->sessions))
     end_session(WG_CONTAINER(connect->sessions.next, wg_session, link));
+  wg_explain_cancel(connect);
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
 }
 
@@ -263,6 +265,10 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
 }
 
 void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg_message *message) {
+  if (message->type == WG_MESSAGE_REPORT) {
+    wg_explain_message(connect, sender, message);
+    return;
+  }
   wg_session *session = wg_connect_find(connect, &message->session);
   if (session != NULL) {
     if (wg_key_equal(&session->peer, sender))

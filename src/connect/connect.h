@@ -34,6 +34,8 @@ enum {
   WG_OPEN_REPEAT_MS = 1000, /* a broker takes a second to be back; doubles with every repetition */
   WG_OPEN_REPEATS = 5,      /* half a minute in all: a router that starts again */
   WG_OPEN_UNSENT = 2,       /* repetitions for a message that no broker has taken yet */
+  WG_REPORT_ANSWERS = 2,    /* of one session: the end may come while the first is on its way */
+  WG_REPORT_DETAIL = 120,   /* bytes of each row's line, so that 18 rows fit into a message */
   WG_CROSSING_WAIT_MS =
       10000, /* of two connects that cross, one waits this long for the other:
                 what it takes to probe at random; a peer that died costs no more */

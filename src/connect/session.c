@@ -115,12 +115,6 @@ void wg_session_forget_attempts(wg_session *session) {
   session->first_number = session->last_number;
 }
 
-warp_report wg_session_report(const wg_session *session, warp_report_row *rows) {
-  for (size_t i = 0; i < session->attempt_count; i++)
-    rows[i] = session->attempts[i]->row;
-  return (warp_report){.count = session->attempt_count, .rows = rows};
-}
-
 static void send_end(wg_session *session, int status, const wg_session_id *by) {
   wg_router *router = session->connect->config.router;
   if (router == NULL || !session->peer_told)
@@ -129,7 +123,8 @@ static void send_end(wg_session *session, int status, const wg_session_id *by) {
                         .session = session->id,
                         .status = status,
                         .data = by != NULL ? by->bytes : NULL,
-                        .data_len = by != NULL ? sizeof by->bytes : 0};
+                        .data_len = by != NULL ? sizeof by->bytes : 0,
+                        .asks = by == NULL && session->options.on_explained != NULL};
   /* Best effort: the peer's own timers end its side too. */
   (void)wg_router_send(router, &session->peer_record, &message);
 }
@@ -159,13 +154,17 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer) {
   wg_session_cancel_attempts(session, NULL, not_its_turn);
   if (tell_peer)
     wg_session_send_end(session, status);
+  if (session->report_asked)
+    wg_explain_answer(session);
   wg_connect_bury(connect, session);
   warp_report_row rows[WG_ATTEMPTS_MAX];
   warp_report report = wg_session_report(session, rows);
-  if (session->role == WARP_INITIATOR)
+  if (session->role == WARP_INITIATOR) {
+    wg_explain_begin(session, session, &report, tell_peer && session->peer_told);
     session->cb(session->cb_arg, NULL, status, &report);
-  else
+  } else {
     peer_missed(session, status, &report);
+  }
 }
 
 /* ---- winning --------------------------------------------------------------------------------- */
@@ -196,6 +195,10 @@ static void hand_out(wg_session *session, wg_session *heir) {
   warp_report report = wg_session_report(session, rows);
   if (heir != NULL)
     report.count += wg_session_report(heir, rows + report.count).count;
+  if (caller != NULL && caller->options.on_explained != NULL)
+    wg_explain_begin(session, caller, &report, wg_explain_ask(session));
+  if (session->report_asked)
+    wg_explain_answer(session);
   if (caller != NULL)
     caller->cb(caller->cb_arg, session->pipe, WARP_OK, &report);
   else
@@ -396,6 +399,7 @@ static void open_attempt(wg_session *session, const wg_message *message) {
 static void take_end(wg_session *session, const wg_message *message) {
   wg_session_id by;
   session->overtaken = wg_crossing_overtaken(message, &by);
+  session->report_asked = message->asks && session->state == WG_SESSION_RACING;
   if (session->overtaken && session->role == WARP_INITIATOR)
     wg_crossing_yield(session, &by);
   else if (session->state == WG_SESSION_RACING)

@@ -226,7 +226,9 @@ struct wg_session {
   size_t attempt_count;
   uint16_t last_number;  /* initiator: of the attempts */
   uint16_t first_number; /* attempts up to this one were of an earlier try that gave way */
-  bool peer_told;        /* the peer knows of this session */
+  bool report_asked;     /* the peer wants our report when this is over */
+  unsigned reports_sent;
+  bool peer_told; /* the peer knows of this session */
   wg_timer deadline;
   /* initiator */
   warp_connect_options options;
@@ -324,8 +326,23 @@ bool wg_race_direct_alive(const wg_session *session);
 
 /* ---- report ---------------------------------------------------------------------------------- */
 
-/* Rows of all attempts; `rows` has room for WG_ATTEMPTS_MAX. */
+/* Rows of all attempts and what the NATs are; `rows` has room for WG_ATTEMPTS_MAX. */
 warp_report wg_session_report(const wg_session *session, warp_report_row *rows);
+
+typedef struct wg_explanation wg_explanation;
+/* The session is over, with a pipe or without: tells the peer, who asked for it, how it went here.
+ */
+void wg_explain_answer(wg_session *session);
+/* A REPORT of a peer. May run a callback of the program. */
+void wg_explain_message(wg_connect *connect, const warp_key *sender, const wg_message *message);
+/* Asks the peer for its report. False when that cannot be sent. */
+bool wg_explain_ask(wg_session *session);
+/* The session is over: if its caller wants to have it explained, he gets this report, with the
+ * peer's rows in it when it `comes`. Out of memory, nothing is explained. */
+void wg_explain_begin(const wg_session *session, const wg_session *caller,
+                      const warp_report *report, bool comes);
+/* Forgets all that wait. */
+void wg_explain_cancel(wg_connect *connect);
 
 /* ---- the switchboard ------------------------------------------------------------------------- */
 
@@ -337,6 +354,7 @@ struct wg_connect {
   size_t record_len; /* 0: no record yet */
   wg_gateway gateways[WG_RECORD_ENDPOINTS];
   wg_list sessions, inbound, dead;
+  wg_list explanations; /* wg_explanation */
   size_t racing_count, inbound_count;
   wg_session_id ended[WG_ENDED_MAX]; /* the latest of peers' sessions: a message that comes late
                                         must not begin one again */

@@ -259,11 +259,12 @@ typedef struct warp_report_row {
   double start_ms;   /* after the connect began; negative if it never started (ruled out) */
   double elapsed_ms; /* how long it ran */
   int status;        /* WARP_OK for the winner */
+  unsigned attempt;  /* its number, the same in the rows of both ends */
   char detail[WARP_DETAIL_LEN]; /* one line: with which ports, what came back, why it ended */
 } warp_report_row;
 
 /* The attempts of one connect. Owned by the library. */
-enum { WARP_NAT_LEN = 96 };
+enum { WARP_NAT_LEN = 160 };
 typedef struct warp_report {
   size_t count;
   const warp_report_row *rows; /* as this side saw them */
@@ -382,6 +383,9 @@ WARP_API int warp_node_listen(warp_node *node, warp_node_on_pipe on_pipe, warp_n
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
+/* The whole story of a connect, both ends' reports. */
+typedef void (*warp_explained)(void *arg, const warp_report *report);
+
 typedef struct warp_connect_options {
   uint32_t timeout_ms;    /* whole call; 0: 60000 */
   const char *plugins;    /* NULL or "auto": all; or a comma separated list of names */
@@ -394,7 +398,7 @@ typedef struct warp_connect_options {
   /* Wants the peer's side of the story too: called once after warp_on_connect, with its `arg`, when
    * the peer's report has come or WARP_EXPLAIN_MS have passed. May be NULL. Not called when the
    * node closes first. */
-  void (*on_explained)(void *arg, const warp_report *report);
+  warp_explained on_explained;
 } warp_connect_options;
 enum { WARP_EXPLAIN_MS = 2000 };
 

@@ -7,7 +7,7 @@
 #include "pipe/pipe.h"
 #include "signal/router.h"
 
-enum { ROGUE_STREAMS = 160, ROGUE_TYPES = 6 };
+enum { ROGUE_STREAMS = 160, ROGUE_TYPES = 7 };
 
 typedef struct rogue rogue;
 

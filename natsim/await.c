@@ -72,6 +72,21 @@ bool sim_answers_mqtt(const ns_host *site, const char *ip, unsigned port, int li
   return ok;
 }
 
+bool sim_answers_ntp(const ns_host *site, const char *ip, unsigned port, int limit_ms) {
+  /* Version 4, client; the transmit timestamp comes back as the origin. */
+  enum { PACKET = 48, ORIGIN = 24, TRANSMIT = 40, MODE = 7, SERVER = 4, LEAP = 0xc0 };
+  uint8_t request[PACKET] = {4 << 3 | 3}, answer[PACKET + 64];
+  if (getrandom(request + TRANSMIT, 8, 0) != 8)
+    return false;
+  int fd = connect_in(site, SOCK_DGRAM, ip, port);
+  if (fd < 0)
+    return false;
+  size_t len = ask(fd, request, sizeof request, answer, sizeof answer, limit_ms);
+  close(fd);
+  return len >= PACKET && (answer[0] & MODE) == SERVER && (answer[0] & LEAP) != LEAP &&
+         answer[1] > 0 && !memcmp(answer + ORIGIN, request + TRANSMIT, 8);
+}
+
 bool sim_answers_ready(int fd, int limit_ms) {
   char line[256];
   if (!readable(fd, limit_ms))

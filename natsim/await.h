@@ -11,6 +11,8 @@
 bool sim_answers_stun(const ns_host *site, const char *ip, unsigned port, int limit_ms);
 /* An MQTT 3.1.1 CONNECT to ip:port is accepted. */
 bool sim_answers_mqtt(const ns_host *site, const char *ip, unsigned port, int limit_ms);
+/* An NTP request to ip:port over UDP gets the time of a synchronized server (RFC 5905). */
+bool sim_answers_ntp(const ns_host *site, const char *ip, unsigned port, int limit_ms);
 /* A line that begins with "ready" comes from the descriptor. */
 bool sim_answers_ready(int fd, int limit_ms);
 

@@ -15,8 +15,11 @@ static const double LATEST_MS = 3600000;
 static const struct {
   const char *name;
   unsigned bit;
-} servers[] = {
-    {"broker", SIM_BROKER}, {"turn", SIM_TURN}, {"names", SIM_NAMES}, {"stun", SIM_STUN}};
+} servers[] = {{"broker", SIM_BROKER},
+               {"turn", SIM_TURN},
+               {"names", SIM_NAMES},
+               {"stun", SIM_STUN},
+               {"ntp", SIM_NTP}};
 
 unsigned sim_server_bit(size_t i, const char **name) {
   if (i >= sizeof servers / sizeof *servers)
@@ -103,10 +106,11 @@ int sim_event_parse(const char *text, sim_event *out, ns_error *error) {
                     "or one of these and milliseconds, as connected+250",
                     text);
   if (!read_what(colon + 1, out))
-    return sim_fail(error, -1,
-                    "--event %s: there is reboot-, expire-, uplink-down-, uplink-up-, address-, "
-                    "block-udp- with a or b, and stop-, start- with broker, turn, names or stun",
-                    text);
+    return sim_fail(
+        error, -1,
+        "--event %s: there is reboot-, expire-, uplink-down-, uplink-up-, address-, "
+        "block-udp- with a or b, and stop-, start- with broker, turn, names, stun or ntp",
+        text);
   return 0;
 }
 

@@ -15,7 +15,7 @@
 #include <jansson.h>
 
 /* Servers of the lab, as bits. */
-enum sim_server_bit { SIM_BROKER = 1, SIM_TURN = 2, SIM_NAMES = 4, SIM_STUN = 8 };
+enum sim_server_bit { SIM_BROKER = 1, SIM_TURN = 2, SIM_NAMES = 4, SIM_STUN = 8, SIM_NTP = 16 };
 /* The i-th server's bit and name ("broker"), 0 past the end. */
 unsigned sim_server_bit(size_t i, const char **name);
 

@@ -3,6 +3,7 @@
 #include "natsim/files.h"
 #include "natsim/limits.h"
 #include "natsim/supervisor.h"
+#include "natsim/techniques.h"
 #include "natsim_commit.h"
 
 #include <errno.h>
@@ -94,6 +95,8 @@ static int run_plan(enum sim_command command, const sim_options *options, const 
   static sim_programs programs;
   if (sim_programs_find(options, &programs, &error))
     return complain(SIM_EXIT_NO_LAB, &error);
+  if (sim_techniques_check(options, &programs, &error))
+    return complain(SIM_EXIT_USAGE, &error);
   sim_supervision setup = {.work = {options, plan, &programs, -1}, .expectations = expectations};
   sim_room room;
   sim_room_read(&room);

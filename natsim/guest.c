@@ -48,10 +48,12 @@ static void fill(extras *e, const sim_inn *inn, const char *host) {
   put(e, "NATSIM_TURN", told->turn);
   put(e, "NATSIM_BROKERS", told->brokers);
   put(e, "NATSIM_NAMES", told->names);
+  put(e, "NATSIM_NTP", told->ntp);
   put(e, "WARPGATE_STUN", told->stun);
   put(e, "WARPGATE_TURN", told->turn);
   put(e, "WARPGATE_BROKERS", told->brokers);
   put(e, "WARPGATE_NAMES", told->names);
+  put(e, "WARPGATE_NTP", told->ntp);
   snprintf(folder, sizeof folder, "%s/%s", inn->folder, host);
   if (!sim_make_folder(folder, NULL))
     put(e, "WARPGATE_DATA", folder);

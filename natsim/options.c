@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Ten years: more than a clock that was never set is wrong by. */
+#define CLOCK_SKEW_MOST_MS 315360000000.0
+
 enum { BOTH = SIM_RUN | SIM_MATRIX, ALL = BOTH | SIM_LAB, EVERY = ALL | SIM_BENCH };
 
 /* How the value of an option is read. */
-enum kind { FLAG, TEXT, WHOLE, SEED, DECIMAL, SHARD, SET, WITHOUT, EVENT, NEIGHBOURS };
+enum kind { FLAG, TEXT, WHOLE, SEED, DECIMAL, SHARD, SET, WITHOUT, EVENT, NEIGHBOURS, WRONG, SKEW };
 
 typedef struct option_row {
   const char *name;
@@ -67,7 +70,11 @@ static const option_row rows[] = {
     {"set", "PLUGIN.KEY=VALUE", SET, BOTH, 0, 0, 0, "a setting of a technique; may be repeated"},
     {"endpoint", "CMD", TEXT, BOTH, AT(endpoint), 0, 0, "the program that is both peers"},
     {"without", "SERVER,...", WITHOUT, ALL, 0, 0, 0,
-     "do not start broker, turn, names or stun, and tell the peers of none"},
+     "do not start broker, turn, names, stun or ntp, and tell the peers of none"},
+    {"clock-skew", "MS[,MS]", SKEW, BOTH, 0, -CLOCK_SKEW_MOST_MS, CLOCK_SKEW_MOST_MS,
+     "what the wall clock of a (and of b) is wrong by, plus or minus (0)"},
+    {"wrong-ntp", "MS", WRONG, ALL, AT(wrong_ntp_ms), -CLOCK_SKEW_MOST_MS, CLOCK_SKEW_MOST_MS,
+     "one of the three NTP servers tells a time that is wrong by so much (0)"},
     {"json", NULL, FLAG, BOTH, AT(json), 0, 0, "print trials as JSON lines, no table"},
     {"neighbours", "FLOWS|RATE/s", NEIGHBOURS, ALL, 0, 1, 20000,
      "flows that other hosts behind both routers open meanwhile (none)"},
@@ -161,8 +168,8 @@ static int read_without(const char *text, sim_options *out, ns_error *error) {
     while ((bit = sim_server_bit(i, &name)) && (strlen(name) != len || strncmp(name, p, len)))
       i++;
     if (!bit)
-      return sim_fail(error, -1, "--without takes broker, turn, names, stun, not '%.*s'", (int)len,
-                      p);
+      return sim_fail(error, -1, "--without takes broker, turn, names, stun, ntp, not '%.*s'",
+                      (int)len, p);
     out->without |= bit;
     if (!p[len])
       return 0;
@@ -189,6 +196,23 @@ static int read_neighbours(const option_row *row, const char *text, sim_options 
   snprintf(number, sizeof number, "%.*s", (int)(rate ? len - 2 : len), text);
   return rate ? read_decimal(row, number, &out->neighbour_rate, error)
               : read_whole(row, number, &out->neighbour_flows, error);
+}
+
+static int read_signed(const option_row *row, const char *text, double *out, ns_error *error) {
+  bool negative = *text == '-';
+  int status = read_decimal(row, text + (negative || *text == '+' ? 1 : 0), out, error);
+  *out = negative ? -*out : *out;
+  return status;
+}
+
+/* One number for a, or one for each. */
+static int read_skew(const option_row *row, const char *text, sim_options *out, ns_error *error) {
+  char first[32];
+  const char *comma = strchr(text, ',');
+  snprintf(first, sizeof first, "%.*s", (int)(comma ? comma - text : 31), text);
+  out->clock_skew_ms[1] = 0;
+  int status = read_signed(row, first, &out->clock_skew_ms[0], error);
+  return !status && comma ? read_signed(row, comma + 1, &out->clock_skew_ms[1], error) : status;
 }
 
 static int read_value(const option_row *row, const char *text, sim_options *out, ns_error *error) {
@@ -218,6 +242,10 @@ static int read_value(const option_row *row, const char *text, sim_options *out,
     return read_event(text, out, error);
   case NEIGHBOURS:
     return read_neighbours(row, text, out, error);
+  case WRONG:
+    return read_signed(row, text, field, error);
+  case SKEW:
+    return read_skew(row, text, out, error);
   }
   return -1;
 }
@@ -337,6 +365,7 @@ static json_t *value_json(const option_row *row, const sim_options *o) {
   case SEED:
     return json_integer((json_int_t) * (const uint64_t *)field);
   case DECIMAL:
+  case WRONG:
     return json_real(*(const double *)field);
   case SHARD:
     return json_sprintf("%u/%u", o->shard, o->shards);
@@ -348,6 +377,8 @@ static json_t *value_json(const option_row *row, const sim_options *o) {
     return events_json(o);
   case NEIGHBOURS:
     return neighbours_json(o);
+  case SKEW:
+    return json_pack("[f, f]", o->clock_skew_ms[0], o->clock_skew_ms[1]);
   }
   return NULL;
 }

@@ -36,6 +36,8 @@ typedef struct sim_options {
   unsigned event_count;
   unsigned neighbour_flows; /* of the neighbours behind each router, in all */
   double neighbour_rate;    /* or every second */
+  double clock_skew_ms[2];  /* of the wall clocks of a and b */
+  double wrong_ntp_ms;      /* of the third NTP server */
   bool pcap;                /* keep the packets of every trial */
   const char *pcap_folder;  /* lab: write packets there, or NULL */
   const char *name;         /* lab: of the laboratory */

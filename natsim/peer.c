@@ -38,7 +38,8 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
                              const sim_peer_setup *setup) {
   const sim_options *o = setup->options;
   const char *role = peer->side == SIM_A ? "a" : "b";
-  char machine[40];
+  char machine[40], skew[32];
+  snprintf(skew, sizeof skew, "%.0f", o->clock_skew_ms[peer->side == SIM_A ? 0 : 1]);
   sim_told told;
   sim_servers_tell(setup->servers, setup->topology, peer->side, &told);
   snprintf(machine, sizeof machine, "natsim-%014llx-%s", (unsigned long long)trial->seed, role);
@@ -47,7 +48,7 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   put(env, "NATSIM_TURN", told.turn);
   put(env, "NATSIM_BROKERS", told.brokers);
   put(env, "NATSIM_NAMES", told.names);
-  put(env, "NATSIM_NTP", "");
+  put(env, "NATSIM_NTP", told.ntp);
   put(env, "NATSIM_SESSION", setup->session);
   put_number(env, "NATSIM_TIMEOUT_S", o->timeout_s);
   put_number(env, "NATSIM_SEED", sim_derive(trial->seed, role));
@@ -58,6 +59,7 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   put(env, "NATSIM_BY_NAME", o->by_name ? "1" : "0");
   put(env, "NATSIM_CROSS", o->cross ? "1" : "0");
   put(env, "NATSIM_SET", o->set);
+  put(env, "NATSIM_CLOCK_SKEW_MS", skew);
   put(env, "NATSIM_DATA", peer->folder);
   put(env, "NATSIM_MACHINE", machine);
   put(env, "HOME", peer->folder);

@@ -86,6 +86,10 @@ int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *e
     status = find_own(folder, "warpgate-stun", out->stun, error);
   if (!status && !(options->without & SIM_NAMES))
     status = find_own(folder, "warpgate-names", out->names, error);
+  if (!status && !(options->without & SIM_NTP))
+    status = find_server("chronyd", "chrony", beside, out->chrony, out, error);
+  if (!status && !(options->without & SIM_NTP))
+    status = find_own(folder, "warpgate-ntp", out->ntp, error);
   if (!status && !options->endpoint)
     status = find_own(folder, "warpgate-endpoint", out->endpoint, error);
   return status;

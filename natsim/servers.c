@@ -15,7 +15,14 @@
 /* A server that has not answered by then will not: coturn takes 50 ms, a loaded machine seconds. */
 enum { START_LIMIT_MS = 15000, TRY_MS = 200, PAUSE_MS = 5, STOP_GRACE_MS = 200 };
 enum { WEB_STUN_PORT = 80, WEB_MQTT_PORT = 443 };
-enum { STUN_PORT = 3478, STUN_OTHER_PORT = 3479, MQTT_PORT = 1883, NAMES_PORT = 4370 };
+enum {
+  STUN_PORT = 3478,
+  STUN_OTHER_PORT = 3479,
+  MQTT_PORT = 1883,
+  NAMES_PORT = 4370,
+  NTP_PORT = 123,
+  NTP_SERVERS = 3
+};
 
 #define TURN_USER     "natsim"
 #define TURN_PASSWORD "laboratory"
@@ -110,6 +117,26 @@ static int start_names(const starter *s) {
   return start_one(s, "warpgate-names", SIM_NAMES, argv, true);
 }
 
+static int start_chrony(const starter *s) {
+  char path[PATH_MAX];
+  snprintf(path, sizeof path, "%s/chrony.conf", s->folder);
+  int status = write_conf(path, sim_chrony_conf, s->folder, s->error);
+  /* In the foreground, with errors on its standard error, as the one user that there is. */
+  const char *argv[] = {s->programs->chrony, "-x", "-d", "-u", "root", "-f", path, NULL};
+  return status ? status : start_one(s, "chronyd", SIM_NTP, argv, false);
+}
+
+/* Beside chrony, which cannot be made to tell a wrong time. */
+static int start_own_ntp(const starter *s, int number, double wrong_ms) {
+  static const char *const names[] = {"warpgate-ntp-1", "warpgate-ntp-2"};
+  char port[8], wrong[32];
+  snprintf(port, sizeof port, "%d", NTP_PORT + 1 + number);
+  snprintf(wrong, sizeof wrong, "%.0f", wrong_ms);
+  const char *argv[] = {s->programs->ntp, "--listen", SIM_SERVER_1, "--listen", SIM_SERVER6_1,
+                        "--port",         port,       "--wrong",    wrong,      NULL};
+  return start_one(s, names[number], SIM_NTP, argv, true);
+}
+
 /* ---- awaiting -------------------------------------------------------------------------------- */
 
 static bool answers(const sim_server *server, const ns_host *site) {
@@ -121,6 +148,9 @@ static bool answers(const sim_server *server, const ns_host *site) {
   if (!strcmp(server->name, "mosquitto"))
     return sim_answers_mqtt(site, SIM_SERVER_1, MQTT_PORT, TRY_MS) &&
            sim_answers_mqtt(site, SIM_SERVER6_1, WEB_MQTT_PORT, TRY_MS);
+  if (!strcmp(server->name, "chronyd"))
+    return sim_answers_ntp(site, SIM_SERVER_1, NTP_PORT, TRY_MS) &&
+           sim_answers_ntp(site, SIM_SERVER6_1, NTP_PORT, TRY_MS);
   return sim_answers_ready(server->process.stdout_fd, TRY_MS);
 }
 
@@ -168,6 +198,11 @@ static void tell_family(sim_told *out, unsigned without, bool six, bool web) {
     tell(out->brokers, sizeof out->brokers, "", six, web ? WEB_MQTT_PORT : MQTT_PORT);
   if (!(without & SIM_NAMES))
     tell(out->names, sizeof out->names, "", six, NAMES_PORT);
+  /* Of one family, because each address that is told has a vote; from behind a firewall that lets
+   * only ports 80 and 443 out none can be asked. */
+  bool told = *out->ntp != 0;
+  for (int i = 0; !told && !web && !(without & SIM_NTP) && i < NTP_SERVERS; i++)
+    tell(out->ntp, sizeof out->ntp, "", six, NTP_PORT + i);
 }
 
 void sim_servers_tell(const sim_servers *servers, const sim_topology *topology, int side,
@@ -203,6 +238,10 @@ int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_optio
     status = start_broker(&s);
   if (!status && !(options->without & SIM_NAMES))
     status = start_names(&s);
+  if (!status && !(options->without & SIM_NTP))
+    status = start_chrony(&s);
+  for (int i = 0; !status && !(options->without & SIM_NTP) && i < NTP_SERVERS - 1; i++)
+    status = start_own_ntp(&s, i, i == NTP_SERVERS - 2 ? options->wrong_ntp_ms : 0);
   for (size_t i = 0; !status && i < servers->count; i++)
     status = await_one(&servers->all[i], site, error);
   return status;

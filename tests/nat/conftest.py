@@ -19,7 +19,7 @@ class Natsim:
     """Runs the command; `fake` is a peer that needs nothing of ours but a STUN server."""
 
     fake = f"{sys.executable} {HERE / 'fake_endpoint.py'}"
-    fake_options = ["--endpoint", fake, "--without", "names"]
+    fake_options = ["--endpoint", fake, "--without", "names,ntp"]
 
     def __init__(self, program):
         self.program = program.resolve()

@@ -44,6 +44,12 @@ def one_line(text):
         (["run", "--a", "open", "--b", "open", "--loss", "x"], "--loss takes a number"),
         (["matrix", "--expect", "/nonexistent"], "No such file"),
         (["matrix", "--profiles", "open", "--grid", "rfc4787"], "exclude each other"),
+        (["run", "--a", "open", "--b", "open", "--plugin", "turn,nonesuch"],
+         "--plugin turn,nonesuch: there is no such technique: there are auto, "),
+        (["run", "--a", "open", "--b", "open", "--set", "nonesuch.x=1"],
+         '--set: setting "nonesuch.x=1": there is no such plugin'),
+        (["run", "--a", "open", "--b", "open", "--set", "node.flows=-1"],
+         '--set: setting "node.flows=-1": not a number from'),
         (["profiles", "--yaml"], "unknown argument '--yaml'"),
     ],
 )
@@ -97,13 +103,13 @@ def installed(*names):
 def test_a_missing_server_is_status_3_and_says_what_to_install(alone):
     if installed("mosquitto"):
         pytest.skip("mosquitto is installed on this machine")
-    done = alone("--without", "names,stun,turn", "--endpoint", "true")
+    done = alone("--without", "names,stun,turn,ntp", "--endpoint", "true")
     assert done.returncode == 3
     assert "Debian package mosquitto" in one_line(done.stderr)
 
 
 def test_a_missing_endpoint_is_status_3(alone):
-    done = alone("--without", "names,stun,turn,broker")
+    done = alone("--without", "names,stun,turn,broker,ntp")
     assert done.returncode == 3
     assert "warpgate-endpoint is missing" in one_line(done.stderr)
 
@@ -113,7 +119,7 @@ def test_a_server_that_does_not_come_up_is_status_3_with_its_last_words(natsim, 
     server.parent.mkdir(parents=True)
     server.write_text("#!/bin/sh\necho first >&2\necho the port is taken >&2\nexit 1\n")
     server.chmod(0o755)
-    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names,stun,turn",
+    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names,stun,turn,ntp",
                       "--endpoint", "true", env={**os.environ, "NATSIM_FIXTURES": str(tmp_path)})
     assert done.returncode == 3
     assert one_line(done.err).endswith("mosquitto ended before it answered: the port is taken")
@@ -190,7 +196,7 @@ def test_links_are_as_slow_as_asked(natsim):
 
 def test_full_loss_connects_nothing(natsim):
     (trial,) = natsim.trials("run", "--a", "open", "--b", "open", "--loss", 100, "--endpoint",
-                             natsim.fake, "--without", "names")
+                             natsim.fake, "--without", "names,ntp")
     assert trial["outcome"] == "failed"
     assert "no answer from the STUN server" in trial["reason"]
 
@@ -221,7 +227,7 @@ def test_expectations_are_checked(natsim, tmp_path, path, status):
 )
 def test_bad_peers(natsim, side, how, outcome, reason):
     command = f"{natsim.fake} --misbehave {how} --side {side}"
-    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names", "--endpoint",
+    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names,ntp", "--endpoint",
                       command, "--json")
     record = json.loads(done.out)
     assert done.returncode == (1 if outcome == "error" else 0)
@@ -231,7 +237,7 @@ def test_bad_peers(natsim, side, how, outcome, reason):
 
 
 def test_an_endpoint_that_is_no_program(natsim):
-    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names", "--endpoint",
+    done = natsim.run("run", "--a", "open", "--b", "open", "--without", "names,ntp", "--endpoint",
                       "/nonexistent/program", "--json")
     assert done.returncode == 1
     assert "not found" in json.loads(done.out)["reason"]
@@ -275,7 +281,7 @@ def alive(pid):
 def start_long_run(natsim, tmp_path):
     """A run whose first trial is over and whose second one hangs; returns it when that is so."""
     process = natsim.start("matrix", "--profiles", "full-cone,symmetric", "--jobs", 1, "--out",
-                           tmp_path, "--seed", 1, "--without", "names", "--endpoint",
+                           tmp_path, "--seed", 1, "--without", "names,ntp", "--endpoint",
                            f"{natsim.fake} --give-up 50")
     # Three pairs connect at once, symmetric x symmetric takes its time.
     limit = time.monotonic() + 30

@@ -20,7 +20,7 @@ def watcher(changes):
 def test_a_server_is_stopped_and_started_and_the_next_trial_finds_it(natsim):
     trials = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 5, "--trials", 2, "--jobs",
                            1, "--event", "150:stop-stun", "--event", "300:start-stun", "--without",
-                           "names", *watcher(2))
+                           "names,ntp", *watcher(2))
     for trial in trials:
         assert trial["reason"] == "answered, silent, answered"
         stop, start = trial["events"]
@@ -30,14 +30,14 @@ def test_a_server_is_stopped_and_started_and_the_next_trial_finds_it(natsim):
 
 def test_a_server_that_stays_down_is_up_in_the_next_trial(natsim):
     trials = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 5, "--trials", 2, "--jobs",
-                           1, "--event", "150:stop-turn", "--without", "names", *watcher(1))
+                           1, "--event", "150:stop-turn", "--without", "names,ntp", *watcher(1))
     assert [t["reason"] for t in trials] == ["answered, silent"] * 2
 
 
 def test_an_uplink_goes_down_and_up(natsim):
     (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "open", "--rtt", 5, "--event",
                              "100:uplink-down-a", "--event", "400:uplink-up-a", "--without",
-                             "names", *watcher(2))
+                             "names,ntp", *watcher(2))
     assert trial["reason"] == "answered, silent, answered"
 
 
@@ -159,7 +159,7 @@ def test_tcpdump_reads_what_is_kept(natsim, tmp_path):
 
 def test_the_logs_of_what_failed_have_what_the_peers_wrote(natsim, tmp_path):
     (trial,) = natsim.trials("run", "--a", "open", "--b", "open", "--out", tmp_path, "--endpoint",
-                             f"{natsim.fake} --misbehave exit", "--without", "names")
+                             f"{natsim.fake} --misbehave exit", "--without", "names,ntp")
     folder = tmp_path / trial["evidence"]
     assert "this peer gives up at once" in (folder / "a.log").read_text()
 

@@ -15,7 +15,7 @@ import pytest
 
 LIMIT_S = 30
 PAIR = ["--a", "port-restricted", "--b", "symmetric"]
-PLAIN = ["--without", "names,broker,stun,turn", "--rtt", "10"]
+PLAIN = ["--without", "names,broker,stun,turn,ntp", "--rtt", "10"]
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def test_what_is_drawn_fits_the_terminal_s_characters(natsim):
 
 
 def test_the_servers_are_told(natsim):
-    with laboratory(natsim, "--name", f"servers-{os.getpid()}", "--without", "names") as standing:
+    with laboratory(natsim, "--name", f"servers-{os.getpid()}", "--without", "names,ntp") as standing:
         assert "warpgate listen --broker 203.0.113.10:1883 --stun 203.0.113.10:3478 --turn" \
             in standing.text
         done = subprocess.run(
@@ -279,7 +279,7 @@ def test_nothing_survives_a_kill(natsim):
     key, value = mark.split("=")
     env = {**os.environ, key: value}
     name = f"killed-{os.getpid()}"
-    process = natsim.start("lab", *PAIR, "--without", "names", "--name", name, env=env)
+    process = natsim.start("lab", *PAIR, "--without", "names,ntp", "--name", name, env=env)
     while "Ctrl-C here" not in process.stdout.readline():
         pass
     guest = subprocess.Popen(

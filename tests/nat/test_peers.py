@@ -8,7 +8,7 @@ import pytest
 
 HERE = pathlib.Path(__file__).parent
 EXAMPLE = HERE.parent.parent / "examples/plain-punch"
-PLAIN = ["--without", "broker,turn,names"]
+PLAIN = ["--without", "broker,turn,names,ntp"]
 
 
 def plain(natsim):

@@ -105,7 +105,11 @@ static void bad_options_are_refused_with_their_reason(void **state) {
   expect_refused(SIM_MATRIX, "--shard 1/2x", "1 <= I <= N");
   expect_refused(SIM_MATRIX, "--set nodot=1", "PLUGIN.KEY=VALUE");
   expect_refused(SIM_MATRIX, "--set a.b=1,c.d=2", "PLUGIN.KEY=VALUE");
-  expect_refused(SIM_MATRIX, "--without ntp", "broker, turn, names, stun");
+  expect_refused(SIM_MATRIX, "--without dns", "broker, turn, names, stun, ntp");
+  expect_refused(SIM_MATRIX, "--clock-skew 5s", "--clock-skew takes a number");
+  expect_refused(SIM_MATRIX, "--clock-skew 5,", "--clock-skew takes a number");
+  expect_refused(SIM_MATRIX, "--clock-skew 5,6,7", "--clock-skew takes a number");
+  expect_refused(SIM_MATRIX, "--wrong-ntp 1e12", "--wrong-ntp takes a number");
   expect_refused(SIM_MATRIX, "--transport sctp", "any, udp or tcp");
   expect_refused(SIM_MATRIX, "--plugin Turn;rm", "names separated by commas");
   expect_refused(SIM_MATRIX, "--profiles open --grid rfc4787", "exclude each other");

@@ -181,7 +181,7 @@ NATS = {
 def ask_witness(natsim, nats, *words):
     """What the witness says of each NAT, all at once."""
     command = " ".join(map(str, [sys.executable, HERE / "witness_peer.py", *words]))
-    options = ["--endpoint", command, "--without", "names,broker,turn", "--rtt", "2", "--json"]
+    options = ["--endpoint", command, "--without", "names,broker,turn,ntp", "--rtt", "2", "--json"]
     started = {nat: natsim.start("run", "--a", nat, "--b", "open", *options) for nat in nats}
     found = {}
     for nat, process in started.items():

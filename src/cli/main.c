@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_command *const commands[] = {&cli_listen, &cli_connect, &cli_address, &cli_name};
+static const cli_command *const commands[] = {&cli_listen, &cli_connect, &cli_address, &cli_name,
+                                              &cli_check_command};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void help(void) {
@@ -27,6 +28,7 @@ static void help(void) {
         "  warpgate connect alice                standard input and output to alice and back\n"
         "  warpgate listen alice --exec 'cat /etc/motd'\n"
         "                                        runs a command for each peer\n"
+        "  warpgate check                        what NAT is this, and what will work?\n"
         "  warpgate listen --loopback            a first try, without any server: prints an\n"
         "  warpgate connect --loopback ADDRESS   address that the second one connects to\n\n"
         "Exit status: 0 fine, 1 it did not work (and why), 2 usage, 3 a server that is needed is\n"
@@ -68,7 +70,7 @@ int main(int argc, char **argv) {
   }
   if (*name == '\0') {
     return cli_error(CLI_USAGE,
-                     "which command? listen, connect, address or name: see warpgate --help");
+                     "which command? listen, connect, address, name or check: see warpgate --help");
   }
   return cli_error(CLI_USAGE, "unknown command '%s': see warpgate --help", name);
 }

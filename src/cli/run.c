@@ -27,6 +27,9 @@ static void on_start_event(void *arg, const warp_start_event *event) {
   default:
     break;
   }
+  if (run->on_event != NULL) {
+    run->on_event(run, event);
+  }
   cli_report_start(event, run->options->verbose > 0);
 }
 

@@ -27,6 +27,7 @@ struct cli_run {
    * closed next. May be NULL. */
   void (*on_started)(cli_run *run);
   void (*on_stop)(cli_run *run);
+  void (*on_event)(cli_run *run, const warp_start_event *event); /* of the start; may be NULL */
   void *arg;
   int signal_status; /* exit status after SIGINT, SIGTERM and SIGHUP; -1: 128 and the signal */
   bool serves;       /* what happens after the start is worth a line */

@@ -13,9 +13,9 @@ WHERE = ".config/warpgate/warpgate.conf"
 @pytest.mark.parametrize(
     "args, said",
     [
-        ([], "which command? listen, connect, address or name"),
+        ([], "which command? listen, connect, address, name or check"),
         (["bogus"], "unknown command 'bogus'"),
-        (["check"], "unknown command 'check'"),
+        (["frobnicate"], "unknown command 'frobnicate'"),
         (["connect"], "NAME or ADDRESS is missing"),
         (["name"], "NAME is missing"),
         (["connect", "a", "b"], "'b' is one argument too many"),

@@ -55,6 +55,12 @@ def natsim(request):
     return Natsim(request.config.getoption("--natsim"))
 
 
+@pytest.fixture(scope="session")
+def warpgate(natsim):
+    """The command that is built beside it."""
+    return natsim.program.parent / "warpgate"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_leftovers():
     """The laboratory's files live in its own /run."""

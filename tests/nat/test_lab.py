@@ -83,13 +83,13 @@ def test_what_is_drawn_fits_the_terminal_s_characters(natsim):
 
 def test_the_servers_are_told(natsim):
     with laboratory(natsim, "--name", f"servers-{os.getpid()}", "--without", "names,ntp") as standing:
-        assert "warpgate listen --broker 203.0.113.10:1883 --stun 203.0.113.10:3478 --turn" \
-            in standing.text
+        assert "warpgate listen --broker 203.0.113.10:1883 --stun 203.0.113.10:3488," \
+            "203.0.113.10:3478 --turn" in standing.text
         done = subprocess.run(
             [natsim.program, "lab", "exec", "--name", standing.name, "a", "--", "sh", "-c",
              "echo $NATSIM_STUN $WARPGATE_BROKERS"], capture_output=True, text=True,
             timeout=LIMIT_S)
-        assert done.stdout == "203.0.113.10:3478 203.0.113.10:1883\n"
+        assert done.stdout == "203.0.113.10:3488,203.0.113.10:3478 203.0.113.10:1883\n"
 
 
 # ---- exec ----------------------------------------------------------------------------------------

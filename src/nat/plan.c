@@ -83,7 +83,7 @@ static bool hangs_on_reuse(const side *x, const side *y) {
 typedef struct pair_plan {
   wg_strategy strategy;
   wg_plan_role role[2];
-  bool one_socket, second_round, spread;
+  bool one_socket, aims, second_round, spread;
   const char *reason;
 } pair_plan;
 
@@ -135,6 +135,7 @@ static pair_plan birthday(int opener, bool aimed, const side s[2], const char *r
   out.role[opener] = WG_ROLE_OPENER;
   out.role[1 - opener] = WG_ROLE_PROBER;
   out.one_socket = x->mapping == apd && x->filtering != apd && x->reuse == WARP_ABILITY_YES;
+  out.aims = aimed && !y->known;
   out.second_round = !aimed && answers_are_lost(x, y);
   return out;
 }
@@ -234,6 +235,7 @@ wg_plan wg_nat_plan(const warp_endpoint *self, const warp_endpoint *peer, warp_t
                    .peer_known = s[1 - me].known,
                    .fixed_spreads = pair.spread,
                    .opener_one_socket = pair.one_socket,
+                   .prober_aims = pair.aims,
                    .second_round = pair.second_round,
                    .certain = certain,
                    .self_first = goes_first(&s[me], &s[1 - me]),

@@ -42,6 +42,9 @@ typedef struct wg_plan {
   /* BIRTHDAY: one socket with many destinations is as good as many sockets for the opener (mapping
    * by port, filtering by address). */
   bool opener_one_socket;
+  /* BIRTHDAY: the opener lets in only the port that it sent to, so the prober guesses from a fresh
+   * socket whose port it foretells and tells. */
+  bool prober_aims;
   /* BIRTHDAY: the answer of a NAT that does not reuse sessions comes from a new port: the opener
    * goes on from all its sockets to the source it heard, the prober goes on too. */
   bool second_round;

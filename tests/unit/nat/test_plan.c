@@ -80,6 +80,7 @@ static wg_plan plan_of(const warp_endpoint *a, const warp_endpoint *b) {
   assert_int_equal(ours.second_round, theirs.second_round);
   assert_int_equal(ours.opener_one_socket, theirs.opener_one_socket);
   assert_int_equal(ours.fixed_spreads, theirs.fixed_spreads);
+  assert_int_equal(ours.prober_aims, theirs.prober_aims);
   assert_int_equal(ours.certain, theirs.certain);
   assert_int_equal(ours.self_first, theirs.peer_first);
   assert_int_equal(ours.peer_first, theirs.self_first);
@@ -175,6 +176,7 @@ static void test_one_side_foretold(void **state) {
       bool guessed = i == AD_APD || i == APD_APD;
       assert_int_equal(letter(&counted), out ? '.' : guessed ? 'B' : 'W');
       assert_int_equal(letter(&kept), out ? '.' : guessed ? 'B' : 'V');
+      assert_int_equal(counted.prober_aims, i == AD_APD && hard % 3 == 2);
     }
     warp_endpoint cone = endpoint_of(EI_APD, WARP_ALLOC_RANDOM, WARP_ABILITY_YES);
     warp_endpoint counts = endpoint_of(hard, WARP_ALLOC_SEQUENTIAL, WARP_ABILITY_YES);

@@ -132,6 +132,7 @@ void wg_attempt_give_all(warp_attempt *attempt);
 /* ---- sockets of the plugin's own --------------------------------------------------------------
  */
 
+typedef struct wg_udp_measure wg_udp_measure; /* a question to a STUN server */
 struct warp_udp_socket {
   wg_list link;
   warp_attempt *attempt;
@@ -140,7 +141,14 @@ struct warp_udp_socket {
   uint32_t number;      /* in the attempt, from 1 on, never used again */
   bool counted;         /* as a flow of the budget */
   warp_path *path;      /* whose packets it takes; NULL: none */
+  wg_udp_measure *measure; /* under way, or NULL */
 };
+/* Takes the answer to a question; false when the datagram is none. The socket may be closed
+ * within. */
+bool wg_measure_input(warp_udp_socket *socket, const uint8_t *data, size_t len,
+                      const warp_addr *from);
+/* Forgets the question, if any. */
+void wg_measure_free(warp_udp_socket *socket);
 /* The open socket of this number, or NULL. */
 warp_udp_socket *wg_socket_find(const warp_attempt *attempt, uint32_t number);
 /* Closes all of them. */

@@ -20,7 +20,8 @@ warp_udp_socket *wg_socket_find(const warp_attempt *attempt, uint32_t number) {
 static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
   warp_udp_socket *socket = arg;
   warp_attempt *attempt = socket->attempt;
-  if (socket->path != NULL && wg_path_input(socket->path, socket->number, data, len, from))
+  if ((socket->path != NULL && wg_path_input(socket->path, socket->number, data, len, from)) ||
+      wg_measure_input(socket, data, len, from))
     return; /* which may have closed the socket */
   bool live = attempt->state == WG_ATTEMPT_RUNNING || attempt->state == WG_ATTEMPT_KEPT;
   if (live && socket->cb != NULL)
@@ -66,6 +67,7 @@ int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const voi
 
 static void close_socket(warp_udp_socket *socket) {
   warp_attempt *attempt = socket->attempt;
+  wg_measure_free(socket);
   wg_list_remove(&socket->link);
   attempt->socket_count--;
   env_of(attempt)->ops->udp_close(socket->udp);

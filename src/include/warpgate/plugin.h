@@ -324,6 +324,13 @@ WARP_API void warp_udp_socket_local(const warp_udp_socket *socket, warp_addr *ou
  * WARP_TOO_BIG, WARP_UNREACHABLE, WARP_IO. */
 WARP_API int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
                                   size_t len);
+/* The STUN server's answer: WARP_OK with the socket's external address, or why not (NULL). */
+typedef void (*warp_udp_measured)(warp_attempt *attempt, warp_udp_socket *socket, int status,
+                                  const warp_addr *external);
+/* Asks a STUN server from this socket, within 2 s. Its request and the answer are no business of
+ * the socket's own callback. WARP_STATE (it is being asked), WARP_NOMEM, WARP_IO. */
+WARP_API int warp_udp_socket_measure(warp_udp_socket *socket, const warp_addr *server,
+                                     warp_udp_measured cb);
 /* Closes it before the attempt ends; nothing when the path sends by it or the peer was heard on it.
  */
 WARP_API void warp_udp_socket_close(warp_udp_socket *socket);

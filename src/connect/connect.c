@@ -93,8 +93,8 @@ void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_conne
   connect->listen_arg = arg;
 }
 
-wg_mux *wg_connect_mux(const wg_connect *connect, int family) {
-  return family == WARP_IP4 ? connect->config.mux4 : connect->config.mux6;
+wg_mux *wg_connect_mux(const wg_connect *connect, size_t endpoint) {
+  return endpoint < WG_RECORD_ENDPOINTS ? connect->config.muxes[endpoint] : NULL;
 }
 
 wg_session *wg_connect_find(wg_connect *connect, const wg_session_id *id) {

@@ -53,8 +53,8 @@ typedef struct wg_connect_config {
   wg_env *env;
   const wg_clock *clock; /* borrowed; NULL: this machine's */
   const wg_identity *identity;
-  wg_router *router;   /* NULL: no signalling */
-  wg_mux *mux4, *mux6; /* NULL where there is no such socket */
+  wg_router *router;                  /* NULL: no signalling */
+  wg_mux *muxes[WG_RECORD_ENDPOINTS]; /* of the record's endpoints, in their order */
   bool loopback_only;
   uint8_t machine[WG_MACHINE_ID_LEN];
   uint64_t seed;

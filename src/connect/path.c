@@ -177,7 +177,7 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
   if (attempt->path != NULL || attempt->state != WG_ATTEMPT_RUNNING)
     return WARP_STATE;
   wg_connect *connect = attempt->session->connect;
-  wg_mux *mux = wg_connect_mux(connect, attempt->combo.family);
+  wg_mux *mux = wg_connect_mux(connect, attempt->self_index);
   if (socket == NULL && mux == NULL)
     return WARP_UNSUPPORTED;
   if (socket == NULL && attempt->session->role == WARP_RESPONDER &&

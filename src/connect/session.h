@@ -379,7 +379,8 @@ struct wg_connect {
 
 /* Takes the session out of the living; freed with the next turn of the loop. */
 void wg_connect_bury(wg_connect *connect, wg_session *session);
-wg_mux *wg_connect_mux(const wg_connect *connect, int family);
+/* The shared socket of an endpoint of our record; NULL: there is none. */
+wg_mux *wg_connect_mux(const wg_connect *connect, size_t endpoint);
 /* Lets a peer's session in, or says why not. WARP_CANCELED: it gets no answer; WARP_STATE: a
  * connect of ours to it goes first, and it was told so. The policy is asked before anything else
  * happens on a stranger's word, and may close the node. `record` gets the sender's. */

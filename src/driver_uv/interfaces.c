@@ -1,4 +1,5 @@
 #include "driver_uv/internal.h"
+#include "driver_uv/route.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,29 +41,62 @@ static bool source_towards(const warp_addr *to, warp_addr *out) {
   return found;
 }
 
-/* Marks the address of each family's default route: the one towards an address that only the
- * default route can lead to. Documentation addresses (RFC 5737, 3849, 9637) are nobody's, but a
- * laboratory may stand on one of the ranges, hence several. */
-static void mark_defaults(wg_interface *list, size_t count) {
+bool wg_uv_far_address(size_t number, warp_addr *out) {
   static const char *const far[] = {"192.0.2.1:9", "198.51.100.1:9", "203.0.113.1:9",
                                     "[2001:db8::1]:9", "[3fff::1]:9"};
+  return number < sizeof far / sizeof far[0] && warp_addr_parse(far[number], out) == WARP_OK;
+}
+
+/* Marks the address of each family's default route: the one towards an address that only the
+ * default route can lead to. */
+static void mark_defaults(wg_interface *list, size_t count) {
   bool marked[WARP_IP6 + 1] = {false};
-  for (size_t i = 0; i < sizeof far / sizeof far[0]; i++) {
-    warp_addr to, source;
-    if (warp_addr_parse(far[i], &to) != WARP_OK || marked[to.family] || on_link(&to, list, count) ||
-        !source_towards(&to, &source)) {
+  warp_addr to, source;
+  for (size_t i = 0; wg_uv_far_address(i, &to); i++) {
+    if (marked[to.family] || on_link(&to, list, count) || !source_towards(&to, &source)) {
       continue;
     }
     for (size_t k = 0; k < count; k++) {
       if (wg_addr_same_ip(&list[k].addr, &source)) {
-        list[k].is_default = marked[to.family] = true;
+        list[k].is_default = list[k].routed = marked[to.family] = true;
       }
     }
   }
 }
 
+/* Which other addresses lead to the internet, and of which the routes do not know it. */
+static void mark_routed(wg_uv_env *env, wg_interface *list, size_t count) {
+  env->stray_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    wg_interface *interface = &list[i];
+    wg_uv_route route;
+    if (interface->loopback || wg_uv_route_of(&interface->addr, &route) != WARP_OK) {
+      continue;
+    }
+    interface->routed = true;
+    if (!interface->is_default && route.strays && env->stray_count < WG_UV_STRAYS_MAX) {
+      wg_uv_stray *stray = &env->strays[env->stray_count++];
+      stray->addr = interface->addr;
+      memcpy(stray->interface, interface->name, sizeof stray->interface);
+    }
+  }
+}
+
+void wg_uv_keep_to_interface(wg_uv_env *env, int fd, const warp_addr *local) {
+  for (size_t i = 0; i < env->stray_count; i++) {
+    const wg_uv_stray *stray = &env->strays[i];
+    int status = WARP_OK;
+    if (wg_addr_same_ip(&stray->addr, local)) {
+      status = wg_uv_bind_to_interface(fd, stray->interface);
+    }
+    if (status != WARP_OK) {
+      wg_logf(&env->base.log, WARP_LOG_DEBUG, "what is sent from %s leaves by another way: %s",
+              stray->interface, warp_strerror(status));
+    }
+  }
+}
+
 int wg_uv_interfaces(wg_env *env, wg_interface *out, size_t max) {
-  (void)env;
   uv_interface_address_t *system;
   int total;
   int error = uv_interface_addresses(&system, &total);
@@ -83,5 +117,6 @@ int wg_uv_interfaces(wg_env *env, wg_interface *out, size_t max) {
   }
   uv_free_interface_addresses(system, total);
   mark_defaults(out, count);
+  mark_routed(wg_uv_env_of(env), out, count);
   return (int)count;
 }

@@ -14,7 +14,14 @@
 enum {
   /* Read from a connection at once: four full TLS records, so that a fast peer costs few calls. */
   WG_UV_STREAM_BUFFER = 65536,
+  WG_UV_STRAYS_MAX = 16, /* addresses of interfaces that a node does not use are among them */
 };
+
+/* An address whose packets the routes would send out by another interface than its own. */
+typedef struct wg_uv_stray {
+  warp_addr addr;
+  char interface[WG_IFNAME];
+} wg_uv_stray;
 
 struct wg_uv_env {
   wg_env base;
@@ -34,6 +41,9 @@ struct wg_uv_env {
   bool settled;       /* and nothing lingers any more */
   void (*on_closed)(void *arg);
   void *closed_arg;
+
+  wg_uv_stray strays[WG_UV_STRAYS_MAX]; /* since the interfaces were listed last */
+  size_t stray_count;
 
   warp_addr gateway; /* of tests; family 0: the system's */
   int64_t wall_offset_ms;
@@ -117,6 +127,11 @@ int wg_uv_tcp_listen(wg_env *env, const warp_addr *local, unsigned flags, wg_tcp
 void wg_uv_tcp_listener_local(const wg_tcp_listener *listener, warp_addr *out);
 void wg_uv_tcp_listener_close(wg_tcp_listener *listener);
 
+/* A socket bound to one of the strays is kept to its interface, where the system allows that. */
+void wg_uv_keep_to_interface(wg_uv_env *env, int fd, const warp_addr *local);
+/* Addresses that are nobody's (RFC 5737, 3849, 9637), for asking the routes; several, because a
+ * laboratory may stand on one of the ranges. False past the last one. */
+bool wg_uv_far_address(size_t number, warp_addr *out);
 int wg_uv_interfaces(wg_env *env, wg_interface *out, size_t max);
 
 int wg_uv_resolve(wg_env *env, const char *host, uint16_t port, int family, wg_resolve_cb cb,

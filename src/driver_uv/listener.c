@@ -84,6 +84,7 @@ int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tc
     free(listener);
     return status;
   }
+  wg_uv_keep_to_interface(env, listener->fd, local);
   if (cb != NULL) {
     status = listen(listener->fd, BACKLOG) == 0 ? WARP_OK : wg_uv_status(errno);
   }

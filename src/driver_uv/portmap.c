@@ -3,6 +3,7 @@
  * asking is done by workers (router.h), one at a time for each port.
  */
 #include "driver_uv/internal.h"
+#include "driver_uv/route.h"
 #include "driver_uv/router.h"
 
 #include <stdatomic.h>
@@ -126,8 +127,9 @@ static void remove_port(job *j) {
 static void work(wg_uv_job *base) {
   job *j = WG_CONTAINER(base, job, job);
   warp_addr *gateway = &j->request.gateway;
-  if (gateway->family == 0 && wg_router_gateway(&j->request.local, gateway) == WARP_OK) {
-    gateway->port = WG_ROUTER_NATPMP_PORT;
+  wg_uv_route route;
+  if (gateway->family == 0 && wg_uv_route_of(&j->request.local, &route) == WARP_OK) {
+    *gateway = wg_addr_with_port(&route.gateway, WG_ROUTER_NATPMP_PORT);
   }
   if (gateway->family == 0) {
     j->status = WARP_NOT_FOUND;

@@ -41,11 +41,6 @@ typedef struct wg_router_way {
   char service[WG_ROUTER_SERVICE_LEN];
 } wg_router_way;
 
-/* ---- the gateway (gateway.c, gateway_linux.c) ------------------------------------------------ */
-
-/* The router through which packets from `local` leave, port 0. Does not block. WARP_NOT_FOUND. */
-int wg_router_gateway(const warp_addr *local, warp_addr *out);
-
 /* ---- NAT-PMP (natpmp.c) ---------------------------------------------------------------------- */
 
 typedef struct wg_natpmp wg_natpmp;

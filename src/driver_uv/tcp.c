@@ -129,6 +129,9 @@ int wg_uv_tcp_connect(wg_env *base, const warp_addr *local, const warp_addr *to,
   if (status != WARP_OK) {
     return status;
   }
+  if (local != NULL) {
+    wg_uv_keep_to_interface(wg_uv_env_of(base), fd, local);
+  }
   if (connect(fd, (struct sockaddr *)&storage, len) != 0 && errno != EINPROGRESS) {
     status = wg_uv_status(errno);
     close(fd);

@@ -64,6 +64,7 @@ int wg_uv_udp_open(wg_env *base, const warp_addr *local, unsigned flags, wg_udp_
     free(udp);
     return status;
   }
+  wg_uv_keep_to_interface(env, udp->fd, local);
   status = wg_uv_watch_open(env, udp->fd, on_ready, udp, &udp->watch);
   if (status != WARP_OK) {
     close(udp->fd);

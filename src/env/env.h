@@ -64,6 +64,7 @@ typedef struct wg_interface {
   unsigned prefix_bits;
   uint8_t mac[6];
   bool loopback;
+  bool routed;     /* packets to the internet leave by it when they are sent from this address */
   bool is_default; /* the address the system picks for the family's default route */
 } wg_interface;
 

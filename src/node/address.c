@@ -5,16 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
-static void fill_endpoint(const warp_node *node, const wg_family *family, warp_endpoint *endpoint) {
-  endpoint->family = (uint8_t)family->family;
-  endpoint->prefix_bits = (uint8_t)family->interface.prefix_bits;
-  endpoint->nic = wg_addr_with_port(&family->interface.addr, node->port);
-  endpoint->external_udp = family->external_udp;
-  endpoint->external_tcp = family->external_tcp;
-  if (family->measured) {
-    uint64_t age_s = (wg_now_us(node->env) - family->measured_us) / 1000000;
-    endpoint->udp = family->found.udp;
-    endpoint->tcp = family->found.tcp;
+static void fill_endpoint(const warp_node *node, const wg_uplink *uplink, warp_endpoint *endpoint) {
+  endpoint->family = (uint8_t)uplink->interface.addr.family;
+  endpoint->prefix_bits = (uint8_t)uplink->interface.prefix_bits;
+  endpoint->nic = wg_addr_with_port(&uplink->interface.addr, node->port);
+  endpoint->external_udp = uplink->external_udp;
+  endpoint->external_tcp = uplink->external_tcp;
+  if (uplink->measured) {
+    uint64_t age_s = (wg_now_us(node->env) - uplink->measured_us) / 1000000;
+    endpoint->udp = uplink->found.udp;
+    endpoint->tcp = uplink->found.tcp;
     endpoint->udp.age_s = endpoint->tcp.age_s = (uint16_t)(age_s < UINT16_MAX ? age_s : UINT16_MAX);
   }
   bool global = wg_addr_get_scope(&endpoint->nic) == WG_SCOPE_GLOBAL;
@@ -23,7 +23,7 @@ static void fill_endpoint(const warp_node *node, const wg_family *family, warp_e
   if (global && endpoint->external_tcp.family == 0)
     endpoint->external_tcp = endpoint->nic;
   for (size_t i = 0; i < WG_NODE_OPENINGS; i++) {
-    const wg_opening *opening = &family->openings[i];
+    const wg_opening *opening = &uplink->openings[i];
     const warp_addr *external = wg_opening_address(opening);
     if (external == NULL)
       continue;
@@ -57,9 +57,8 @@ int wg_node_issue_record(warp_node *node) {
   record->expires_ms = now + (int64_t)WG_RECORD_LIFETIME_S * 1000;
   memset(record->endpoints, 0, sizeof record->endpoints);
   record->endpoint_count = 0;
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    if (node->families[i].present)
-      fill_endpoint(node, &node->families[i], &record->endpoints[record->endpoint_count++]);
+  for (size_t i = 0; i < node->uplink_count; i++) {
+    fill_endpoint(node, &node->uplinks[i], &record->endpoints[record->endpoint_count++]);
   }
   record->broker_count =
       copy_hints(record->brokers, node->conf.brokers, wg_node_broker_count(node));
@@ -74,13 +73,10 @@ int wg_node_issue_record(warp_node *node) {
 }
 
 static int new_connect(warp_node *node) {
-  wg_family *v4 = &node->families[0], *v6 = &node->families[1];
   wg_connect_config config = {.env = node->env,
                               .clock = &node->clock,
                               .identity = node->identity,
                               .router = node->router,
-                              .mux4 = v4->present ? &v4->mux : NULL,
-                              .mux6 = v6->present ? &v6->mux : NULL,
                               .loopback_only = node->conf.loopback_only,
                               .seed = node->conf.seed,
                               .policy = node->conf.contact_policy,
@@ -92,6 +88,8 @@ static int new_connect(warp_node *node) {
                               .relays = node->relays,
                               .relay_count = node->relay_count,
                               .no_punching = !node->conf.enable_punching};
+  for (size_t i = 0; i < node->uplink_count; i++)
+    config.muxes[i] = &node->uplinks[i].mux;
   memcpy(config.machine, node->machine, sizeof config.machine);
   return wg_connect_new(&config, &node->connect);
 }

@@ -69,16 +69,16 @@ void wg_node_init_clock(warp_node *node) {
                       "off: this machine's clock is taken");
     return;
   }
-  const wg_family *v4 = &node->families[0], *v6 = &node->families[1];
+  const wg_uplink *v4 = wg_node_uplink(node, WARP_IP4), *v6 = wg_node_uplink(node, WARP_IP6);
   wg_timekeeper_options options = {.env = node->env,
                                    .clock = &node->clock,
                                    .servers = node->conf.ntp_servers,
                                    .timeout_ms = node->conf.server_timeout_ms,
                                    .cb = on_round,
                                    .arg = node};
-  if (v4->present)
+  if (v4 != NULL)
     options.local4 = v4->interface.addr;
-  if (v6->present)
+  if (v6 != NULL)
     options.local6 = v6->interface.addr;
   int status = wg_timekeeper_open(&options, &node->timekeeper);
   if (status != WARP_OK)

@@ -10,11 +10,11 @@
 #include "node/node.h"
 
 enum {
-  WG_NODE_FAMILIES = 2,
-  WG_NODE_OPENINGS = 2,         /* TCP and UDP */
-  WG_NODE_STUN_SERVERS = 4,     /* two are needed to tell a wrong one, more add nothing */
-  WG_NODE_PORT_TURNS = 256,     /* listen ports tried: so many programs on one machine */
-  WG_RECORD_LIFETIME_S = 86400, /* a record is issued anew at half of this */
+  WG_NODE_UPLINKS = WG_RECORD_ENDPOINTS, /* interface addresses: what a record has room for */
+  WG_NODE_OPENINGS = 2,                  /* TCP and UDP */
+  WG_NODE_STUN_SERVERS = 4,              /* two are needed to tell a wrong one, more add nothing */
+  WG_NODE_PORT_TURNS = 256,              /* listen ports tried: so many programs on one machine */
+  WG_RECORD_LIFETIME_S = 86400,          /* a record is issued anew at half of this */
   WG_MAPPING_REFRESH_S =
       20, /* under the 30 s that common NATs keep UDP mappings (RFC 4787 REQ-5 asks for 120) */
   WG_PORTMAP_START_MS = 300, /* a start waits for routers that answer at once (NAT-PMP: RFC 6886
@@ -32,7 +32,7 @@ typedef struct wg_lookup {
 
 /* A port that the local router is asked to open, of one transport. */
 typedef struct wg_opening {
-  struct wg_family *family;
+  struct wg_uplink *uplink;
   warp_transport transport;
   wg_portmap *portmap; /* NULL: not asked for */
   bool answered;
@@ -41,11 +41,10 @@ typedef struct wg_opening {
   const char *protocol; /* by which; static storage */
 } wg_opening;
 
-/* What the node has of one IP family. */
-typedef struct wg_family {
+/* What the node has of one interface address. Its place in the list is the endpoint's in the
+ * record. */
+typedef struct wg_uplink {
   warp_node *node;
-  int family;
-  bool present; /* an interface address was found */
   wg_interface interface;
   wg_mux mux; /* the shared UDP socket */
   wg_tcp_listener *listener;
@@ -58,7 +57,7 @@ typedef struct wg_family {
   bool udp_awaited, tcp_awaited; /* the start waits for the mapping */
   warp_addr external_udp, external_tcp;
   wg_opening openings[WG_NODE_OPENINGS];
-} wg_family;
+} wg_uplink;
 
 struct warp_node {
   wg_env *env;
@@ -96,7 +95,8 @@ struct warp_node {
   void (*lookups_done)(warp_node *node);
   bool stun_unresolved;
 
-  wg_family families[WG_NODE_FAMILIES];
+  wg_uplink uplinks[WG_NODE_UPLINKS]; /* the default interface first */
+  size_t uplink_count;
   uint16_t port;
   unsigned mappings_pending;
 
@@ -135,7 +135,7 @@ void wg_node_start_failed(warp_node *node, int status);
 
 /* ---- steps ----------------------------------------------------------------------------------- */
 
-void wg_node_load_interfaces(warp_node *node);
+void wg_node_load_interfaces(warp_node *node); /* uplinks.c */
 void wg_node_load_machine(warp_node *node);
 void wg_node_load_key(warp_node *node);
 void wg_node_init_clock(warp_node *node);        /* coordination.c */
@@ -155,6 +155,8 @@ const warp_addr *wg_opening_address(const wg_opening *opening);
 /* Has the router close everything. */
 void wg_node_close_openings(warp_node *node);
 
+/* The uplink that is asked first over a family; NULL: none. */
+const wg_uplink *wg_node_uplink(const warp_node *node, int family);
 /* How many of the configured brokers are used: the first sig_pipe_no, WG_ROUTER_BROKERS at most. */
 size_t wg_node_broker_count(const warp_node *node);
 /* Looks up STUN and TURN servers; `done` runs when all answered or were given up. */

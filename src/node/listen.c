@@ -13,37 +13,35 @@ static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
 }
 
 static void on_stun(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
-  wg_family *family = arg;
-  if (family->udp_mapping != NULL)
-    wg_mapping_input(family->udp_mapping, data, len, from);
+  wg_uplink *uplink = arg;
+  if (uplink->udp_mapping != NULL)
+    wg_mapping_input(uplink->udp_mapping, data, len, from);
 }
 
 static void close_port(warp_node *node) {
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    wg_family *family = &node->families[i];
-    wg_mux_close(&family->mux);
-    if (family->listener != NULL)
-      node->env->ops->tcp_listener_close(family->listener);
-    family->listener = NULL;
+  for (size_t i = 0; i < node->uplink_count; i++) {
+    wg_uplink *uplink = &node->uplinks[i];
+    wg_mux_close(&uplink->mux);
+    if (uplink->listener != NULL)
+      node->env->ops->tcp_listener_close(uplink->listener);
+    uplink->listener = NULL;
   }
 }
 
-/* The same number on TCP and UDP and every family, or nothing. The port is shared (WG_SOCK_REUSE)
+/* The same number on TCP and UDP and every address, or nothing. The port is shared (WG_SOCK_REUSE)
  * only on TCP, where the connection that keeps its mapping leaves from it. */
 static int open_port(warp_node *node, uint16_t port) {
   int status = WARP_OK;
-  for (size_t i = 0; i < WG_NODE_FAMILIES && status == WARP_OK; i++) {
-    wg_family *family = &node->families[i];
-    if (!family->present)
-      continue;
-    warp_addr local = wg_addr_with_port(&family->interface.addr, port);
+  for (size_t i = 0; i < node->uplink_count && status == WARP_OK; i++) {
+    wg_uplink *uplink = &node->uplinks[i];
+    warp_addr local = wg_addr_with_port(&uplink->interface.addr, port);
     status =
-        wg_mux_open(&family->mux, node->env, &local, node->conf.reuse_addr ? WG_SOCK_REUSE : 0);
+        wg_mux_open(&uplink->mux, node->env, &local, node->conf.reuse_addr ? WG_SOCK_REUSE : 0);
     if (status == WARP_OK)
       status = node->env->ops->tcp_listen(node->env, &local, WG_SOCK_REUSE, on_accept, node,
-                                          &family->listener);
-    family->mux.on_stun = on_stun;
-    family->mux.stun_arg = family;
+                                          &uplink->listener);
+    uplink->mux.on_stun = on_stun;
+    uplink->mux.stun_arg = uplink;
   }
   if (status != WARP_OK)
     close_port(node);
@@ -64,12 +62,12 @@ static int choose_port(warp_node *node) {
 }
 
 static void listening(warp_node *node) {
-  const wg_family *family = &node->families[node->families[0].present ? 0 : 1];
+  const wg_uplink *uplink = &node->uplinks[0];
   char udp[WARP_ADDR_STRLEN] = "not known", tcp[WARP_ADDR_STRLEN] = "not known";
-  if (family->external_udp.family != 0)
-    warp_addr_format(&family->external_udp, udp);
-  if (family->external_tcp.family != 0)
-    warp_addr_format(&family->external_tcp, tcp);
+  if (uplink->external_udp.family != 0)
+    warp_addr_format(&uplink->external_udp, udp);
+  if (uplink->external_tcp.family != 0)
+    warp_addr_format(&uplink->external_tcp, tcp);
   wg_node_step_done(node, WARP_START_LISTEN_ON_IFS, WARP_OK, "port %u, outside UDP %s, TCP %s",
                     node->port, udp, tcp);
 }
@@ -81,9 +79,9 @@ static void mapping_known(warp_node *node, bool *awaited) {
 }
 
 /* Later changes mean that the NAT moved us: the record has to say so. */
-static void on_mapping(wg_family *family, warp_addr *known, bool *awaited, int status,
+static void on_mapping(wg_uplink *uplink, warp_addr *known, bool *awaited, int status,
                        const warp_addr *external) {
-  warp_node *node = family->node;
+  warp_node *node = uplink->node;
   bool changed = status == WARP_OK && !wg_addr_equal(known, external);
   if (changed)
     *known = *external;
@@ -94,13 +92,13 @@ static void on_mapping(wg_family *family, warp_addr *known, bool *awaited, int s
 }
 
 static void on_udp_mapping(void *arg, int status, const warp_addr *external) {
-  wg_family *family = arg;
-  on_mapping(family, &family->external_udp, &family->udp_awaited, status, external);
+  wg_uplink *uplink = arg;
+  on_mapping(uplink, &uplink->external_udp, &uplink->udp_awaited, status, external);
 }
 
 static void on_tcp_mapping(void *arg, int status, const warp_addr *external) {
-  wg_family *family = arg;
-  on_mapping(family, &family->external_tcp, &family->tcp_awaited, status, external);
+  wg_uplink *uplink = arg;
+  on_mapping(uplink, &uplink->external_tcp, &uplink->tcp_awaited, status, external);
 }
 
 static const warp_addr *stun_server(const warp_node *node, int family) {
@@ -113,18 +111,18 @@ static const warp_addr *stun_server(const warp_node *node, int family) {
 
 /* A server that did not answer the measurement is not waited for once more: if it comes to life,
  * the record is renewed. */
-static void start_mappings(warp_node *node, wg_family *family) {
-  const warp_addr *server = stun_server(node, family->family);
-  if (!family->present || server == NULL)
+static void start_mappings(warp_node *node, wg_uplink *uplink) {
+  const warp_addr *server = stun_server(node, uplink->interface.addr.family);
+  if (server == NULL)
     return;
-  warp_addr local = wg_addr_with_port(&family->interface.addr, node->port);
-  if (wg_mapping_udp(node->env, &family->mux, server, WG_MAPPING_REFRESH_S, on_udp_mapping, family,
-                     &family->udp_mapping) == WARP_OK)
-    family->udp_awaited = family->measured;
-  if (wg_mapping_tcp(node->env, &local, server, WG_MAPPING_REFRESH_S, on_tcp_mapping, family,
-                     &family->tcp_mapping) == WARP_OK)
-    family->tcp_awaited = family->measured;
-  node->mappings_pending += (family->udp_awaited ? 1U : 0U) + (family->tcp_awaited ? 1U : 0U);
+  warp_addr local = wg_addr_with_port(&uplink->interface.addr, node->port);
+  if (wg_mapping_udp(node->env, &uplink->mux, server, WG_MAPPING_REFRESH_S, on_udp_mapping, uplink,
+                     &uplink->udp_mapping) == WARP_OK)
+    uplink->udp_awaited = uplink->measured;
+  if (wg_mapping_tcp(node->env, &local, server, WG_MAPPING_REFRESH_S, on_tcp_mapping, uplink,
+                     &uplink->tcp_mapping) == WARP_OK)
+    uplink->tcp_awaited = uplink->measured;
+  node->mappings_pending += (uplink->udp_awaited ? 1U : 0U) + (uplink->tcp_awaited ? 1U : 0U);
 }
 
 void wg_node_listen_on_ifs(warp_node *node) {
@@ -135,23 +133,23 @@ void wg_node_listen_on_ifs(warp_node *node) {
     wg_node_start_failed(node, status);
     return;
   }
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++)
-    start_mappings(node, &node->families[i]);
+  for (size_t i = 0; i < node->uplink_count; i++)
+    start_mappings(node, &node->uplinks[i]);
   if (node->mappings_pending == 0)
     listening(node);
 }
 
 void wg_node_close_sockets(warp_node *node) {
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    wg_family *family = &node->families[i];
-    if (family->measure != NULL)
-      wg_measure_cancel(family->measure);
-    if (family->udp_mapping != NULL)
-      wg_mapping_close(family->udp_mapping);
-    if (family->tcp_mapping != NULL)
-      wg_mapping_close(family->tcp_mapping);
-    family->measure = NULL;
-    family->udp_mapping = family->tcp_mapping = NULL;
+  for (size_t i = 0; i < node->uplink_count; i++) {
+    wg_uplink *uplink = &node->uplinks[i];
+    if (uplink->measure != NULL)
+      wg_measure_cancel(uplink->measure);
+    if (uplink->udp_mapping != NULL)
+      wg_mapping_close(uplink->udp_mapping);
+    if (uplink->tcp_mapping != NULL)
+      wg_mapping_close(uplink->tcp_mapping);
+    uplink->measure = NULL;
+    uplink->udp_mapping = uplink->tcp_mapping = NULL;
   }
   wg_node_close_openings(node);
   close_port(node);

@@ -36,14 +36,6 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
   }
   if (conf->on_log != NULL)
     env->log = (wg_log){.sink = conf->on_log, .arg = conf->log_arg};
-  static const int families[WG_NODE_FAMILIES] = {WARP_IP4, WARP_IP6};
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    node->families[i].node = node;
-    node->families[i].family = families[i];
-    for (size_t k = 0; k < WG_NODE_OPENINGS; k++)
-      node->families[i].openings[k] =
-          (wg_opening){.family = &node->families[i], .transport = k == 0 ? WARP_TCP : WARP_UDP};
-  }
   wg_node_begin_start(node);
   *out = node;
   return WARP_OK;

@@ -14,11 +14,11 @@
 /* The address that STUN saw over the transport, or the other one: a NAT has both on one address
  * (RFC 4787 REQ-2). NULL: not known. */
 static const warp_addr *seen_outside(const wg_opening *opening) {
-  const wg_family *family = opening->family;
-  const warp_addr *first = &family->external_tcp, *second = &family->external_udp;
+  const wg_uplink *uplink = opening->uplink;
+  const warp_addr *first = &uplink->external_tcp, *second = &uplink->external_udp;
   if (opening->transport == WARP_UDP) {
-    first = &family->external_udp;
-    second = &family->external_tcp;
+    first = &uplink->external_udp;
+    second = &uplink->external_tcp;
   }
   return first->family != 0 ? first : second->family != 0 ? second : NULL;
 }
@@ -38,9 +38,9 @@ const warp_addr *wg_opening_address(const wg_opening *opening) {
 /* ---- asking ---------------------------------------------------------------------------------- */
 
 static bool unanswered(const warp_node *node) {
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+  for (size_t i = 0; i < node->uplink_count; i++) {
     for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-      const wg_opening *opening = &node->families[i].openings[k];
+      const wg_opening *opening = &node->uplinks[i].openings[k];
       if (opening->portmap != NULL && !opening->answered)
         return true;
     }
@@ -65,7 +65,7 @@ static void log_answer(const warp_node *node, const wg_opening *opening) {
 
 static void on_answer(void *arg, int status, const wg_portmap_grant *grant) {
   wg_opening *opening = arg;
-  warp_node *node = opening->family->node;
+  warp_node *node = opening->uplink->node;
   const warp_addr *before = wg_opening_address(opening);
   warp_addr published = before != NULL ? *before : (warp_addr){0};
   opening->answered = true;
@@ -81,17 +81,17 @@ static void on_answer(void *arg, int status, const wg_portmap_grant *grant) {
 }
 
 /* A node that the outside sees under its own address has no router to ask. */
-static bool behind_nat(const wg_family *family) {
-  return family->found.udp.translation == WARP_TRANSLATION_NAT ||
-         (family->found.udp.translation == WARP_TRANSLATION_UNKNOWN &&
-          wg_addr_get_scope(&family->interface.addr) != WG_SCOPE_GLOBAL);
+static bool behind_nat(const wg_uplink *uplink) {
+  return uplink->found.udp.translation == WARP_TRANSLATION_NAT ||
+         (uplink->found.udp.translation == WARP_TRANSLATION_UNKNOWN &&
+          wg_addr_get_scope(&uplink->interface.addr) != WG_SCOPE_GLOBAL);
 }
 
-static bool ask(warp_node *node, wg_family *family) {
+static bool ask(warp_node *node, wg_uplink *uplink) {
   bool asked = false;
-  warp_addr local = wg_addr_with_port(&family->interface.addr, node->port);
+  warp_addr local = wg_addr_with_port(&uplink->interface.addr, node->port);
   for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-    wg_opening *opening = &family->openings[k];
+    wg_opening *opening = &uplink->openings[k];
     asked |= node->env->ops->portmap_open(node->env, &local, opening->transport, on_answer, opening,
                                           &opening->portmap) == WARP_OK;
   }
@@ -101,11 +101,11 @@ static bool ask(warp_node *node, wg_family *family) {
 void wg_node_start_port_forwarding(warp_node *node) {
   bool asked = false, translated = false;
   node->router_asked_us = wg_now_us(node->env);
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    wg_family *family = &node->families[i];
-    if (family->present && family->family == WARP_IP4 && behind_nat(family)) {
+  for (size_t i = 0; i < node->uplink_count; i++) {
+    wg_uplink *uplink = &node->uplinks[i];
+    if (uplink->interface.addr.family == WARP_IP4 && behind_nat(uplink)) {
       translated = true;
-      asked |= node->conf.enable_upnp && !node->conf.loopback_only && ask(node, family);
+      asked |= node->conf.enable_upnp && !node->conf.loopback_only && ask(node, uplink);
     }
   }
   wg_node_step_done(node, WARP_START_START_BACKGROUND_PORT_FORWARDING, WARP_OK, "%s",
@@ -116,9 +116,9 @@ void wg_node_start_port_forwarding(warp_node *node) {
 }
 
 void wg_node_close_openings(warp_node *node) {
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+  for (size_t i = 0; i < node->uplink_count; i++) {
     for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-      wg_opening *opening = &node->families[i].openings[k];
+      wg_opening *opening = &node->uplinks[i].openings[k];
       if (opening->portmap != NULL)
         node->env->ops->portmap_close(opening->portmap);
       opening->portmap = NULL;
@@ -138,10 +138,10 @@ static unsigned weight(const wg_opening *opening) {
 }
 
 static const wg_opening *most_telling(const warp_node *node) {
-  const wg_opening *best = &node->families[0].openings[0];
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
+  const wg_opening *best = &node->uplinks[0].openings[0];
+  for (size_t i = 0; i < node->uplink_count; i++) {
     for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-      const wg_opening *opening = &node->families[i].openings[k];
+      const wg_opening *opening = &node->uplinks[i].openings[k];
       if (weight(opening) > weight(best))
         best = opening;
     }

@@ -77,41 +77,6 @@ void wg_node_step_done(warp_node *node, warp_start_phase phase, int status, cons
 
 /* ---- the short steps ------------------------------------------------------------------------- */
 
-/* One address of each family: the default one, or loopback when that is all that is wanted. */
-static const wg_interface *pick(const warp_node *node, const wg_interface *all, size_t count,
-                                int family) {
-  for (size_t i = 0; i < count; i++) {
-    const wg_interface *interface = &all[i];
-    if (interface->addr.family == family &&
-        (node->conf.loopback_only ? interface->loopback
-                                  : interface->is_default && !interface->loopback))
-      return interface;
-  }
-  return NULL;
-}
-
-void wg_node_load_interfaces(warp_node *node) {
-  static const int families[WG_NODE_FAMILIES] = {WARP_IP4, WARP_IP6};
-  wg_interface all[WG_INTERFACES_MAX];
-  int count = node->env->ops->interfaces(node->env, all, WG_INTERFACES_MAX);
-  char text[2][WARP_ADDR_STRLEN] = {"", ""};
-  for (size_t i = 0; i < WG_NODE_FAMILIES && count > 0; i++) {
-    wg_family *family = &node->families[i];
-    const wg_interface *found = pick(node, all, (size_t)count, families[i]);
-    if (found == NULL)
-      continue;
-    family->present = true;
-    family->interface = *found;
-    warp_addr_format(&found->addr, text[i]);
-  }
-  if (!node->families[0].present && !node->families[1].present) {
-    wg_node_start_failed(node, count < 0 ? count : WARP_UNREACHABLE);
-    return;
-  }
-  wg_node_step_done(node, WARP_START_LOAD_NETWORK_INTERFACES, WARP_OK, "%s%s%s", text[0],
-                    text[0][0] != '\0' && text[1][0] != '\0' ? " and " : "", text[1]);
-}
-
 void wg_node_load_machine(warp_node *node) {
   int status = wg_machine_id(node->env, node->conf.machine_id, node->machine);
   if (status != WARP_OK) {

@@ -80,11 +80,11 @@ void wg_node_cancel_lookups(warp_node *node) {
 /* ---- measuring ------------------------------------------------------------------------------- */
 
 /* One line for a person: the axes of UDP, and of TCP where they differ. */
-static const char *say_axes(const wg_family *family, char *out, size_t room) {
+static const char *say_axes(const wg_uplink *uplink, char *out, size_t room) {
   char udp[WG_AXES_STRLEN], tcp[WG_AXES_STRLEN];
-  wg_axes_format(&family->found.udp, udp);
-  wg_axes_format(&family->found.tcp, tcp);
-  if (family->found.udp_status != WARP_OK)
+  wg_axes_format(&uplink->found.udp, udp);
+  wg_axes_format(&uplink->found.tcp, tcp);
+  if (uplink->found.udp_status != WARP_OK)
     snprintf(out, room, "no UDP, TCP %s", tcp);
   else
     snprintf(out, room, "%s%s%s", udp, strcmp(udp, tcp) != 0 ? ", TCP " : "",
@@ -94,19 +94,21 @@ static const char *say_axes(const wg_family *family, char *out, size_t room) {
 
 static void measured(warp_node *node) {
   enum { ROOM = 2 * WG_AXES_STRLEN + 16 };
-  char text[WG_NODE_FAMILIES][ROOM] = {"", ""};
-  bool any = false;
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++) {
-    const wg_family *family = &node->families[i];
-    if (family->measure_awaited)
+  char text[WG_NODE_UPLINKS * ROOM] = "";
+  size_t len = 0;
+  for (size_t i = 0; i < node->uplink_count; i++) {
+    const wg_uplink *uplink = &node->uplinks[i];
+    if (uplink->measure_awaited)
       return;
-    if (family->measured)
-      say_axes(family, text[i], sizeof text[i]);
-    any = any || family->measured;
+    if (!uplink->measured)
+      continue;
+    char axes[ROOM];
+    len += (size_t)snprintf(text + len, sizeof text - len, "%s%s%s", len > 0 ? "; " : "",
+                            uplink->interface.addr.family == WARP_IP6 ? "IPv6 " : "",
+                            say_axes(uplink, axes, sizeof axes));
   }
-  wg_node_step_done(node, WARP_START_LOAD_P2P_STUN_CLIENTS, any ? WARP_OK : WARP_TIMEOUT, "%s%s%s",
-                    any ? text[0] : "no STUN server answered: the NAT is not known",
-                    text[0][0] != '\0' && text[1][0] != '\0' ? "; IPv6 " : "", text[1]);
+  wg_node_step_done(node, WARP_START_LOAD_P2P_STUN_CLIENTS, len > 0 ? WARP_OK : WARP_TIMEOUT, "%s",
+                    len > 0 ? text : "no STUN server answered: the NAT is not known");
 }
 
 /* The server that answered best is asked first from now on. */
@@ -126,47 +128,47 @@ static void prefer_server(warp_node *node, int family, size_t server) {
 }
 
 static void on_measured(void *arg, const wg_measured *found, bool last) {
-  wg_family *family = arg;
-  warp_node *node = family->node;
+  wg_uplink *uplink = arg;
+  warp_node *node = uplink->node;
   bool heard = found->udp_status == WARP_OK || found->tcp_status == WARP_OK;
-  bool first = family->measure_awaited;
-  bool changed = heard && (!wg_axes_equal(&family->found.udp, &found->udp) ||
-                           !wg_axes_equal(&family->found.tcp, &found->tcp));
+  bool first = uplink->measure_awaited;
+  bool changed = heard && (!wg_axes_equal(&uplink->found.udp, &found->udp) ||
+                           !wg_axes_equal(&uplink->found.tcp, &found->tcp));
   if (last)
-    family->measure = NULL;
+    uplink->measure = NULL;
   if (heard) {
-    family->measured = true;
-    family->measured_us = wg_now_us(node->env);
-    family->found = *found;
+    uplink->measured = true;
+    uplink->measured_us = wg_now_us(node->env);
+    uplink->found = *found;
   }
-  family->measure_awaited = false;
+  uplink->measure_awaited = false;
   if (first) {
     if (found->udp_status == WARP_OK)
-      prefer_server(node, family->family, found->server);
+      prefer_server(node, uplink->interface.addr.family, found->server);
     measured(node);
   } else if (changed) {
     wg_node_renew(node);
   }
 }
 
-static bool start_family(warp_node *node, wg_family *family) {
+static bool start_measuring(warp_node *node, wg_uplink *uplink) {
   warp_addr servers[WG_NODE_STUN_SERVERS];
   size_t count = 0;
   for (size_t i = 0; i < node->stun_count; i++) {
-    if (node->stun_servers[i].family == family->family)
+    if (node->stun_servers[i].family == uplink->interface.addr.family)
       servers[count++] = node->stun_servers[i];
   }
-  family->measure_awaited = family->present && count > 0 &&
-                            wg_measure_start(node->env, &family->interface.addr, servers, count,
-                                             node->conf.server_timeout_ms, on_measured, family,
-                                             &family->measure) == WARP_OK;
-  return family->measure_awaited;
+  uplink->measure_awaited =
+      count > 0 && wg_measure_start(node->env, &uplink->interface.addr, servers, count,
+                                    node->conf.server_timeout_ms, on_measured, uplink,
+                                    &uplink->measure) == WARP_OK;
+  return uplink->measure_awaited;
 }
 
 static void resolved(warp_node *node) {
   bool any = false;
-  for (size_t i = 0; i < WG_NODE_FAMILIES; i++)
-    any = start_family(node, &node->families[i]) || any;
+  for (size_t i = 0; i < node->uplink_count; i++)
+    any = start_measuring(node, &node->uplinks[i]) || any;
   if (!any)
     wg_node_step_done(node, WARP_START_LOAD_P2P_STUN_CLIENTS, WARP_NO_SERVER, "%s",
                       !node->conf.enable_stun_clients ? "off"

@@ -200,6 +200,9 @@ typedef struct warp_conf {
   uint16_t listen_port;   /* 0: hash of the machine id into 10000-60000, next of a fixed sequence if
                              taken */
   bool reuse_addr;        /* reuse ports between restarts */
+  /* Names or addresses of the interfaces to use, ended by NULL; of each one address per family.
+   * NULL: all that lead to the internet, 6 addresses at most, the default one first. */
+  const char *const *interfaces;
   bool enable_stun_clients;        /* measure the NAT with the STUN servers */
   bool enable_upnp;                /* ask the router to open the listen port (UPnP IGD, NAT-PMP) */
   bool init_clock_skew;            /* ask the NTP servers what the time is */

@@ -1,5 +1,6 @@
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,7 +100,7 @@ sim_host *sim_host_new(sim_network *network, const char *name, const char *addre
   return host;
 }
 
-void sim_host_add_address(sim_host *host, const char *address) {
+void sim_host_join(sim_host *host, sim_network *network, const char *address) {
   if (host->address_count == SIM_ADDRESSES_MAX) {
     sim_fail("too many addresses of %s", host->name);
   }
@@ -108,7 +109,41 @@ void sim_host_add_address(sim_host *host, const char *address) {
   if (sim_host_has(host, &entry->addr)) {
     sim_fail("%s twice on %s", address, host->name);
   }
+  entry->network = network;
+  entry->interface = host->interface_count;
+  for (size_t i = 0; i < host->address_count; i++) {
+    if (host->addresses[i].network == network) {
+      entry->interface = host->addresses[i].interface;
+    }
+  }
+  host->interface_count += entry->interface == host->interface_count;
   host->address_count++;
+}
+
+void sim_host_add_address(sim_host *host, const char *address) {
+  sim_host_join(host, host->network, address);
+}
+
+void sim_host_remove_address(sim_host *host, const char *address) {
+  warp_addr addr = sim_parse_address(address, NULL);
+  for (size_t i = 0; i < host->address_count; i++) {
+    if (wg_addr_same_ip(&host->addresses[i].addr, &addr)) {
+      host->address_count--;
+      memmove(&host->addresses[i], &host->addresses[i + 1],
+              (host->address_count - i) * sizeof host->addresses[0]);
+      return;
+    }
+  }
+  sim_fail("%s has no address %s", host->name, address);
+}
+
+sim_network *sim_host_network(const sim_host *host, const warp_addr *addr) {
+  for (size_t i = 0; i < host->address_count; i++) {
+    if (wg_addr_same_ip(&host->addresses[i].addr, addr)) {
+      return host->addresses[i].network;
+    }
+  }
+  return host->network;
 }
 
 wg_env *sim_host_env(sim_host *host) {
@@ -311,11 +346,18 @@ int sim_host_bind(sim_host *host, uint8_t proto, const warp_addr *local, unsigne
 static void fill_interface(const sim_host *host, const sim_address *address, wg_interface *out) {
   *out = (wg_interface){.addr = address->addr, .prefix_bits = address->bits};
   out->loopback = is_loopback(&address->addr);
-  memcpy(out->name, out->loopback ? "lo" : "eth0", out->loopback ? 3 : 5);
-  if (!out->loopback) {
-    memcpy(out->mac, host->mac, sizeof out->mac);
-    out->is_default = default_address(host, address->addr.family) == address;
+  if (out->loopback) {
+    memcpy(out->name, "lo", 3);
+    return;
   }
+  out->routed = true;
+  for (const sim_address *other = host->addresses; other < address; other++) {
+    out->routed = out->routed && (other->network != address->network ||
+                                  other->addr.family != address->addr.family);
+  }
+  snprintf(out->name, sizeof out->name, "eth%u", address->interface);
+  memcpy(out->mac, host->mac, sizeof out->mac);
+  out->is_default = default_address(host, address->addr.family) == address;
 }
 
 static int host_interfaces(wg_env *env, wg_interface *out, size_t max) {

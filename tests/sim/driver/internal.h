@@ -131,6 +131,8 @@ void sim_networks_free(sim_world *world);
 typedef struct sim_address {
   warp_addr addr;
   unsigned bits;
+  sim_network *network;
+  unsigned interface; /* its number */
 } sim_address;
 
 typedef struct sim_file {
@@ -144,10 +146,11 @@ struct sim_host {
   wg_env env;
   wg_list item;
   sim_world *world;
-  sim_network *network;
+  sim_network *network; /* the first one, with the default route */
   char *name;
   sim_address addresses[SIM_ADDRESSES_MAX];
   size_t address_count;
+  unsigned interface_count;
   wg_timer wake; /* at the earliest of env.timers */
   uint64_t clock_offset_us;
   int64_t skew_ms;
@@ -164,6 +167,8 @@ extern const wg_env_ops sim_env_ops;
 void sim_hosts_free(sim_world *world);
 /* Whether an address is the host's own, loopback included. */
 bool sim_host_owns(const sim_host *host, const warp_addr *addr);
+/* The network of one of the host's addresses; of others the first one. */
+sim_network *sim_host_network(const sim_host *host, const warp_addr *addr);
 /* Whether an address is one of the host's interface addresses. */
 bool sim_host_has(const sim_host *host, const warp_addr *addr);
 /* The address from which the host sends to `to` when the socket is bound to `local` (port kept).
@@ -285,8 +290,8 @@ int sim_portmap_open(wg_env *env, const warp_addr *local, warp_transport transpo
                      wg_portmap_cb cb, void *arg, wg_portmap **out);
 void sim_portmap_close(wg_portmap *portmap);
 void sim_portmaps_free(sim_host *host);
-/* Has them ask their router again, whose mind has changed. */
-void sim_portmaps_ask(sim_host *host);
+/* Has those of a network ask their router again, whose mind has changed. */
+void sim_portmaps_ask(sim_host *host, const sim_network *network);
 
 int sim_broker_open(wg_env *env, const wg_broker_options *options,
                     const wg_broker_handlers *handlers, void *arg, wg_broker **out);

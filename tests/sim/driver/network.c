@@ -53,9 +53,7 @@ void sim_network_set_router(sim_network *network, const sim_router *router) {
   const wg_list *hosts = &network->world->hosts;
   for (wg_list *item = hosts->next; item != hosts; item = item->next) {
     sim_host *host = WG_CONTAINER(item, sim_host, item);
-    if (host->network == network) {
-      sim_portmaps_ask(host);
-    }
+    sim_portmaps_ask(host, network);
   }
 }
 
@@ -140,7 +138,7 @@ static sim_host *find_host(const sim_network *network, const warp_addr *addr) {
   const wg_list *hosts = &network->world->hosts;
   for (wg_list *item = hosts->next; item != hosts; item = item->next) {
     sim_host *host = WG_CONTAINER(item, sim_host, item);
-    if (host->network == network && sim_host_has(host, addr)) {
+    if (sim_host_has(host, addr) && sim_host_network(host, addr) == network) {
       return host;
     }
   }
@@ -304,9 +302,10 @@ void sim_send(sim_host *host, uint8_t proto, const warp_addr *src, const warp_ad
   }
   wg_list_push(&world->packets, &packet->item);
   world->trace.packets++;
-  packet->near = sim_host_owns(host, dst) ? host : find_host(host->network, dst);
+  sim_network *from = sim_host_network(host, src);
+  packet->near = sim_host_owns(host, dst) ? host : find_host(from, dst);
   if (packet->near == NULL) {
-    leave(packet, host->network, order);
+    leave(packet, from, order);
     return;
   }
   record(packet, "sent");

@@ -18,8 +18,12 @@ struct wg_portmap {
   void *arg;
 };
 
+static sim_network *network_of(const wg_portmap *portmap) {
+  return sim_host_network(portmap->host, &portmap->local);
+}
+
 static uint64_t delay_us(const wg_portmap *portmap) {
-  const sim_router *router = &portmap->host->network->router;
+  const sim_router *router = &network_of(portmap)->router;
   return router->protocol != NULL ? (uint64_t)router->delay_ms * 1000 : SEARCH_US;
 }
 
@@ -28,7 +32,7 @@ static bool up(const wg_portmap *portmap) {
 }
 
 static void close_port(wg_portmap *portmap) {
-  sim_nat_box *nat = portmap->host->network->nat;
+  sim_nat_box *nat = network_of(portmap)->nat;
   if (up(portmap) && nat != NULL) {
     sim_nat_close(nat, (uint8_t)portmap->transport, portmap->external.port);
   }
@@ -36,7 +40,7 @@ static void close_port(wg_portmap *portmap) {
 
 /* The first port that is nobody else's. */
 static int open_port(const wg_portmap *portmap, warp_addr *external) {
-  const sim_network *network = portmap->host->network;
+  const sim_network *network = network_of(portmap);
   *external = network->router.external.family != 0 ? network->router.external
               : network->nat != NULL               ? *sim_nat_external(network->nat)
                                                    : portmap->local;
@@ -61,13 +65,13 @@ static void tell(wg_portmap *portmap, int status, const warp_addr *external) {
   portmap->external = *external;
   wg_portmap_grant grant = {.external = *external,
                             .lifetime_s = 2 * RENEW_US / 1000000,
-                            .protocol = portmap->host->network->router.protocol};
+                            .protocol = network_of(portmap)->router.protocol};
   portmap->cb(portmap->arg, status, status == WARP_OK ? &grant : NULL);
 }
 
 static void answered(void *arg) {
   wg_portmap *portmap = arg;
-  const sim_router *router = &portmap->host->network->router;
+  const sim_router *router = &network_of(portmap)->router;
   warp_addr external = {0};
   int status = WARP_OK;
   if (router->protocol == NULL) {
@@ -114,9 +118,11 @@ void sim_portmaps_free(sim_host *host) {
   }
 }
 
-void sim_portmaps_ask(sim_host *host) {
+void sim_portmaps_ask(sim_host *host, const sim_network *network) {
   for (wg_list *item = host->portmaps.next; item != &host->portmaps; item = item->next) {
     wg_portmap *portmap = WG_CONTAINER(item, wg_portmap, item);
-    sim_event_start(host->world, &portmap->event, delay_us(portmap), answered, portmap);
+    if (network_of(portmap) == network) {
+      sim_event_start(host->world, &portmap->event, delay_us(portmap), answered, portmap);
+    }
   }
 }

@@ -143,6 +143,11 @@ enum { SIM_ADDRESSES_MAX = 8 };
  * reachable from everywhere. */
 sim_host *sim_host_new(sim_network *network, const char *name, const char *address);
 void sim_host_add_address(sim_host *host, const char *address);
+/* Gives the host one more interface, in another network: what is sent from that address leaves
+ * there. */
+void sim_host_join(sim_host *host, sim_network *network, const char *address);
+/* The interface that has the address is gone, with its address, for new sockets and packets. */
+void sim_host_remove_address(sim_host *host, const char *address);
 wg_env *sim_host_env(sim_host *host);
 sim_world *sim_host_world(sim_host *host);
 /* How many handles the code under test has open, and whether its timers run (1), as sim_world_free

@@ -118,7 +118,7 @@ static void open_side(port_side *side, wg_env *env, const char *outside,
   external->port = PORT_RIG_LISTEN;
   assert_int_equal(wg_mux_open(&side->mux, env, &local, WG_SOCK_REUSE), WARP_OK);
   wg_connect_config config = {
-      .env = env, .identity = side->identity, .mux4 = &side->mux, .plugins = plugins};
+      .env = env, .identity = side->identity, .muxes = {&side->mux}, .plugins = plugins};
   char why[160];
   assert_int_equal(wg_settings_read(&config.settings, settings, plugins, why, sizeof why), WARP_OK);
   assert_int_equal(wg_connect_new(&config, &side->connect), WARP_OK);

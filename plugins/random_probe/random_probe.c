@@ -110,11 +110,15 @@ static int check(const warp_combo *combo, char *why, size_t room) {
   return WARP_RULED_OUT;
 }
 
+static const wg_guess_half *half_of(const warp_attempt *attempt) {
+  return warp_attempt_combo(attempt)->transport == WARP_TCP ? &wg_guess_tcp : &wg_guess_udp;
+}
+
 static int begin_half(warp_attempt *attempt, const wg_plan *plan, const wg_offer *begin) {
   guess *state = warp_attempt_state(attempt);
   state->plan = *plan;
-  state->own = calloc(1, wg_guess_udp.state_size);
-  return state->own == NULL ? WARP_NOMEM : wg_guess_udp.run(attempt, begin);
+  state->own = calloc(1, half_of(attempt)->state_size);
+  return state->own == NULL ? WARP_NOMEM : half_of(attempt)->run(attempt, begin);
 }
 
 static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size_t len) {
@@ -137,7 +141,7 @@ static int run(warp_attempt *attempt, uint8_t type, const uint8_t *message, size
 static void message(warp_attempt *attempt, uint8_t type, const uint8_t *bytes, size_t len) {
   wg_offer offer;
   if (wg_guess_own(attempt) != NULL && wg_offer_decode(bytes, len, &offer) == WARP_OK)
-    wg_guess_udp.message(attempt, type, &offer);
+    half_of(attempt)->message(attempt, type, &offer);
 }
 
 static void stop(warp_attempt *attempt) {
@@ -150,7 +154,7 @@ const warp_plugin warp_plugin_random_probe = {
     .interface_version = WARP_PLUGIN_VERSION,
     .name = "random_probe",
     .phase = WARP_PHASE_SPRAY,
-    .transports = WARP_UDP,
+    .transports = WARP_TCP | WARP_UDP,
     .route_types = WARP_EXT_BIND,
     .timeout_ms = 150000,
     .state_size = sizeof(guess),

@@ -20,7 +20,7 @@ typedef struct wg_guess_half {
   void (*message)(warp_attempt *attempt, uint8_t type, const wg_offer *offer);
 } wg_guess_half;
 
-extern const wg_guess_half wg_guess_udp;
+extern const wg_guess_half wg_guess_udp, wg_guess_tcp;
 
 /* The state of the half. */
 void *wg_guess_own(warp_attempt *attempt);

@@ -38,7 +38,8 @@ static uint64_t check_cell(const char *a, const char *b, char expected, uint64_t
   peers both;
   peers_build(&both, a, b, seed);
   peers_start(&both);
-  peers_connect(&both, &(warp_connect_options){.plugins = "udp_punch,random_probe"});
+  peers_connect(
+      &both, &(warp_connect_options){.plugins = "udp_punch,random_probe", .transports = WARP_UDP});
   uint64_t took_ms = (both.a.connected_us - both.a.asked_us) / 1000;
   if ((both.a.connect_status == WARP_OK) != (expected != '.')) {
     explain(&both);

@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-static const warp_connect_options only_guess = {.plugins = "random_probe", .timeout_ms = 150000};
+static const warp_connect_options only_guess = {
+    .plugins = "random_probe", .transports = WARP_UDP, .timeout_ms = 150000};
 
 static uint64_t took_ms(const peers *both) {
   return (both->a.connected_us - both->a.asked_us) / 1000;

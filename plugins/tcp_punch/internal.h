@@ -3,14 +3,13 @@
 #define PLUGINS_TCP_PUNCH_INTERNAL_H
 
 #include "message.h"
-#include "nat/plan.h"
 
 enum {
   /* Ports that a counting NAT may give out next, by other hosts' flows in between: 16 are enough
    * where one window slides over the other, 32 where one side walks (found by experiment in kernel
    * NATs with up to 8 flows in the meantime). */
   PUNCH_WINDOW = 16,
-  PUNCH_WALK = 32,
+  PUNCH_WALK = WG_OFFER_PORTS,
   PUNCH_WALK_AIM = 24, /* three quarters: it matches while both shifts together stay below */
   PUNCH_ROUNDS = 3,
 };
@@ -42,18 +41,18 @@ typedef enum punch_stage {
 typedef struct punch {
   wg_plan plan;
   punch_stage stage;
-  uint8_t round;
-  bool begun; /* a round was begun */
-  bool go;    /* both sides' ports are known to both */
+  uint8_t round; /* from 1, as in offers */
+  bool begun;    /* a round was begun */
+  bool go;       /* both sides' ports are known to both */
   bool peer_dialled, asked_again;
   bool prolonged; /* once, for a connection that is being secured */
-  warp_tcp_port *ports[PUNCH_PORTS];
+  warp_tcp_port *ports[WG_OFFER_PORTS];
   warp_tcp_port *listen;
   unsigned port_count, stun_index;
-  uint16_t own[PUNCH_PORTS], peer[PUNCH_PORTS]; /* external, as dialled by the other side */
+  uint16_t own[WG_OFFER_PORTS], peer[WG_OFFER_PORTS]; /* external, as dialled by the other side */
   uint8_t own_count, peer_count;
   int64_t instant_us, peer_sent_us, peer_delay_us;
-  punch_dial dials[PUNCH_PORTS];
+  punch_dial dials[WG_OFFER_PORTS];
   unsigned dial_count;
   unsigned sent, refused; /* for the report, of all rounds */
 } punch;

@@ -2,12 +2,9 @@
 #ifndef PLUGINS_TCP_PUNCH_MESSAGE_H
 #define PLUGINS_TCP_PUNCH_MESSAGE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "nat/offer.h"
 
-/* Ports that a side may ask to have dialled: as many as it takes to walk past other flows. */
-enum { PUNCH_PORTS = 32, PUNCH_MESSAGE_MAX = 19 + 2 * PUNCH_PORTS };
+enum { PUNCH_MESSAGE_MAX = 17 + WG_OFFER_MAX };
 
 typedef enum punch_type {
   PUNCH_OPEN = 1,  /* the initiator begins a round */
@@ -17,19 +14,17 @@ typedef enum punch_type {
 } punch_type;
 
 typedef struct punch_message {
-  uint8_t round;
   bool go;            /* dial at `instant_us`, or on receipt when that is 0 */
   bool dialled;       /* the sender's SYN is out already */
   int64_t sent_us;    /* UTC when it was sent; 0 when the sender's clock cannot be relied on */
   int64_t instant_us; /* UTC */
-  uint8_t count;      /* of ports; 0: none yet, or those of the record */
-  uint16_t ports[PUNCH_PORTS];
+  wg_offer offer;     /* without ports as long as there are none, or where the records tell them */
 } punch_message;
 
 /* Returns the length. */
 size_t wg_tcp_punch_write(const punch_message *message, uint8_t out[PUNCH_MESSAGE_MAX]);
-/* WARP_MALFORMED: too short, more ports than PUNCH_PORTS, a port 0. What follows is of a later
- * version and not looked at. */
+/* WARP_MALFORMED: too short, a time before 1970, an offer that is malformed, or of a strategy that
+ * guesses. */
 int wg_tcp_punch_read(const uint8_t *data, size_t len, punch_message *out);
 
 #endif

@@ -19,18 +19,21 @@ static port_kind kind_of(warp_attempt *attempt) {
   const punch *state = state_of(attempt);
   const wg_plan *plan = &state->plan;
   if (warp_attempt_combo(attempt)->route_type == WARP_NIC_BIND)
-    return state->round == 0 ? PORT_LISTEN : PORT_VIRGIN;
+    return state->round == 1 ? PORT_LISTEN : PORT_VIRGIN;
   bool foretold = plan->strategy != WG_STRATEGY_PLAIN && !plan->self_known;
   if (foretold && plan->self_preserves)
     return PORT_VIRGIN;
   if (foretold && plan->self_counts)
     return PORT_COUNTED;
-  return state->round == 0 ? PORT_LISTEN : PORT_MEASURED;
+  /* An offer names no well-known port, at which a node stands only for those who dial it. */
+  bool told = plan->strategy == WG_STRATEGY_PLAIN ||
+              warp_attempt_combo(attempt)->self->external_tcp.port >= WG_PORT_FIRST;
+  return state->round == 1 && told ? PORT_LISTEN : PORT_MEASURED;
 }
 
 bool wg_tcp_punch_exchanges(warp_attempt *attempt) {
   const punch *state = state_of(attempt);
-  return state->round > 0 || state->plan.strategy != WG_STRATEGY_PLAIN;
+  return state->round > 1 || state->plan.strategy != WG_STRATEGY_PLAIN;
 }
 
 warp_addr wg_tcp_punch_peer_ip(const warp_attempt *attempt) {

@@ -11,6 +11,7 @@
 #include "internal.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
   /* A round: three lost SYNs of one side (1, 2 and 4 s in most kernels), or on a path of 600 ms
@@ -52,11 +53,12 @@ static int check(const warp_combo *combo, char *why, size_t room) {
                                                                                     : WARP_OK;
 }
 
+/* The initiator's; the responder follows the one that it is told. */
 static wg_plan plan_of(const warp_attempt *attempt) {
   const warp_combo *combo = warp_attempt_combo(attempt);
   if (combo->route_type == WARP_NIC_BIND)
     return (wg_plan){.strategy = WG_STRATEGY_PLAIN, .self_known = true, .peer_known = true};
-  return wg_nat_plan(combo->self, combo->peer, WARP_TCP, initiates(attempt), NULL, 0);
+  return wg_nat_plan(combo->self, combo->peer, WARP_TCP, true, NULL, 0);
 }
 
 /* ---- time and words -------------------------------------------------------------------------- */
@@ -70,15 +72,15 @@ static int64_t common_time_us(const warp_attempt *attempt) {
 
 static int tell(warp_attempt *attempt, punch_type type) {
   const punch *state = state_of(attempt);
-  punch_message message = {.round = state->round,
-                           .go = state->go,
+  punch_message message = {.go = state->go,
                            .dialled = state->stage == STAGE_DIALLING,
                            .sent_us = common_time_us(attempt),
-                           .instant_us = state->instant_us};
-  if (wg_tcp_punch_exchanges(attempt))
-    message.count = state->own_count;
-  for (size_t i = 0; i < message.count; i++)
-    message.ports[i] = state->own[i];
+                           .instant_us = state->instant_us,
+                           .offer = {.plan = state->plan, .round = state->round}};
+  if (wg_tcp_punch_exchanges(attempt)) {
+    message.offer.port_count = state->own_count;
+    memcpy(message.offer.ports, state->own, sizeof message.offer.ports);
+  }
   uint8_t bytes[PUNCH_MESSAGE_MAX];
   size_t len = wg_tcp_punch_write(&message, bytes);
   return warp_attempt_signal(attempt, (uint8_t)type, bytes, len);
@@ -204,15 +206,15 @@ static unsigned rounds_of(const punch *state) {
  * both lived there a moment ago, makes way for fresh ports at once. */
 static int start_round(warp_attempt *attempt, uint8_t round) {
   int status = open_round(attempt, round);
-  if (status == WARP_ADDR_NOT_AVAILABLE && round == 0)
-    status = open_round(attempt, 1);
+  if (status == WARP_ADDR_NOT_AVAILABLE && round == 1)
+    status = open_round(attempt, 2);
   return status;
 }
 
 static void next_round(warp_attempt *attempt) {
   punch *state = state_of(attempt);
   unsigned round = state->round + 1U;
-  if (round >= rounds_of(state)) {
+  if (round > rounds_of(state)) {
     wg_tcp_punch_fail(attempt, WARP_TIMEOUT);
     return;
   }
@@ -247,7 +249,7 @@ static int join_round(warp_attempt *attempt, uint8_t round) {
 
 void wg_tcp_punch_port_taken(warp_attempt *attempt) {
   punch *state = state_of(attempt);
-  if (initiates(attempt) || state->asked_again || state->round > 0)
+  if (initiates(attempt) || state->asked_again || state->round > 1)
     return;
   state->asked_again = true;
   try_tell(attempt, PUNCH_AGAIN);
@@ -255,12 +257,11 @@ void wg_tcp_punch_port_taken(warp_attempt *attempt) {
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-static void take_ports(punch *state, const punch_message *message) {
-  if (message->count == 0 || state->stage == STAGE_DIALLING)
+static void take_ports(punch *state, const wg_offer *offer) {
+  if (offer->port_count == 0 || state->stage == STAGE_DIALLING)
     return;
-  for (size_t i = 0; i < message->count; i++)
-    state->peer[i] = message->ports[i];
-  state->peer_count = message->count;
+  memcpy(state->peer, offer->ports, sizeof state->peer);
+  state->peer_count = offer->port_count;
 }
 
 static void take_time(warp_attempt *attempt, const punch_message *message) {
@@ -278,7 +279,7 @@ static void take_time(warp_attempt *attempt, const punch_message *message) {
 static void take(warp_attempt *attempt, const punch_message *message) {
   punch *state = state_of(attempt);
   take_time(attempt, message);
-  take_ports(state, message);
+  take_ports(state, &message->offer);
   state->peer_dialled = state->peer_dialled || message->dialled;
   if (initiates(attempt) && message->go && !state->go) {
     state->go = true;
@@ -289,15 +290,16 @@ static void take(warp_attempt *attempt, const punch_message *message) {
 
 static int respond(warp_attempt *attempt, const punch_message *message) {
   punch *state = state_of(attempt);
-  if (message->round >= PUNCH_ROUNDS)
+  uint8_t round = message->offer.round;
+  if (round > PUNCH_ROUNDS)
     return WARP_MALFORMED;
-  if (!state->begun || message->round > state->round) {
-    int status = join_round(attempt, message->round);
+  if (!state->begun || round > state->round) {
+    int status = join_round(attempt, round);
     if (status != WARP_OK)
       return status;
   }
   warp_attempt_timer(attempt, SLOT_ROUND, SILENCE_MS, forgotten);
-  if (message->round == state->round)
+  if (round == state->round)
     take(attempt, message);
   return WARP_OK;
 }
@@ -311,7 +313,7 @@ static void on_message(warp_attempt *attempt, uint8_t type, const uint8_t *bytes
     int status = respond(attempt, &message);
     if (status != WARP_OK && status != WARP_MALFORMED)
       wg_tcp_punch_fail(attempt, status);
-  } else if (message.round == state->round) {
+  } else if (message.offer.round == state->round) {
     if (type == PUNCH_AGAIN)
       next_round(attempt);
     else
@@ -322,12 +324,16 @@ static void on_message(warp_attempt *attempt, uint8_t type, const uint8_t *bytes
 static int run(warp_attempt *attempt, uint8_t type, const uint8_t *bytes, size_t len) {
   (void)type;
   punch *state = state_of(attempt);
-  state->plan = plan_of(attempt);
-  if (initiates(attempt))
-    return start_round(attempt, 0);
+  if (initiates(attempt)) {
+    state->plan = plan_of(attempt);
+    return start_round(attempt, 1);
+  }
   punch_message message;
   int status = wg_tcp_punch_read(bytes, len, &message);
-  return status == WARP_OK ? respond(attempt, &message) : status;
+  if (status != WARP_OK)
+    return status;
+  state->plan = wg_plan_turned(&message.offer.plan);
+  return respond(attempt, &message);
 }
 
 const warp_plugin warp_plugin_tcp_punch = {

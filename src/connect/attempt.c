@@ -28,10 +28,8 @@ static void describe(warp_attempt *attempt) {
   row->attempt = attempt->number;
 }
 
-warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uint16_t number,
+warp_attempt *wg_attempt_new(wg_session *session, const warp_plugin *plugin, uint16_t number,
                              const warp_combo *combo) {
-  if (session->attempt_count == WG_ATTEMPTS_MAX)
-    return NULL;
   warp_attempt *attempt = calloc(1, sizeof *attempt);
   if (attempt == NULL)
     return NULL;
@@ -59,14 +57,23 @@ warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uin
   describe(attempt);
   attempt->gateway = wg_connect_gateway(session->connect, &attempt->self.nic);
   attempt->gateway->attempts++;
-  session->attempts[session->attempt_count++] = attempt;
+  return attempt;
+}
+
+warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uint16_t number,
+                             const warp_combo *combo) {
+  if (session->attempt_count == WG_ATTEMPTS_MAX)
+    return NULL;
+  warp_attempt *attempt = wg_attempt_new(session, plugin, number, combo);
+  if (attempt != NULL)
+    session->attempts[session->attempt_count++] = attempt;
   return attempt;
 }
 
 static void on_deadline(void *arg) {
   warp_attempt *attempt = arg;
   warp_attempt_fail(attempt, WARP_TIMEOUT, "nothing worked within %u s; last: %s",
-                    attempt->plugin->timeout_ms / 1000,
+                    wg_plugin_timeout_ms(attempt->plugin) / 1000,
                     attempt->row.detail[0] != '\0' ? attempt->row.detail : "no answer");
 }
 
@@ -75,14 +82,16 @@ void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
   attempt->state = WG_ATTEMPT_RUNNING;
   attempt->started_us = wg_now_us(env);
   attempt->row.start_ms = (double)(attempt->started_us - attempt->session->begun_us) / 1000.0;
-  wg_timer_start(env, &attempt->deadline, (uint64_t)attempt->plugin->timeout_ms * 1000, on_deadline,
-                 attempt);
+  wg_timer_start(env, &attempt->deadline, (uint64_t)wg_plugin_timeout_ms(attempt->plugin) * 1000,
+                 on_deadline, attempt);
   int status = attempt->plugin->run(attempt, message != NULL ? message->plugin_type : 0,
                                     message != NULL ? message->data : NULL,
                                     message != NULL ? message->data_len : 0);
-  if (status != WARP_OK && attempt->state == WG_ATTEMPT_RUNNING)
-    warp_attempt_fail(attempt, status, "%s",
-                      attempt->row.detail[0] != '\0' ? attempt->row.detail : "could not start");
+  if (status == WARP_OK || attempt->state != WG_ATTEMPT_RUNNING)
+    return;
+  status = wg_attempt_status(attempt, status, "its run");
+  warp_attempt_fail(attempt, status, "%s",
+                    attempt->row.detail[0] != '\0' ? attempt->row.detail : "could not start");
 }
 
 int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
@@ -103,6 +112,7 @@ static void stop_plugin(warp_attempt *attempt) {
   stop_timers(attempt);
   if (attempt->plugin->stop != NULL)
     attempt->plugin->stop(attempt);
+  attempt->stopped = true;
   wg_ports_close(attempt);
   wg_server_streams_close(attempt);
   wg_attempt_give_all(attempt);
@@ -366,6 +376,8 @@ void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot) {
 }
 
 void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
+  if (attempt->stopped)
+    return; /* what ended it stands there */
   va_list args;
   va_start(args, format);
   vsnprintf(attempt->row.detail, sizeof attempt->row.detail, format, args);
@@ -373,6 +385,8 @@ void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
 }
 
 void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...) {
+  if (attempt->stopped)
+    wg_attempt_breach(attempt, "ended it a second time");
   if (attempt->state != WG_ATTEMPT_RUNNING)
     return;
   char line[WARP_DETAIL_LEN];
@@ -381,6 +395,7 @@ void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ..
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
   memcpy(attempt->row.detail, line, sizeof line);
+  status = wg_attempt_status(attempt, status, "warp_attempt_fail");
   attempt->row.status = status;
   wg_attempt_tell_failed(attempt);
   wg_attempt_end(attempt, status, NULL);

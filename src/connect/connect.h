@@ -24,8 +24,9 @@ enum {
   WG_ATTEMPTS_MAX = 96,      /* of one session: plugins x families x route types x interfaces */
   WG_ATTEMPTS_RELAY = 16,    /* of these kept for the relay, which must not be crowded out */
   WG_TURN_LIMIT = 3,         /* relays tried at once: more only cost packets */
-  WG_STREAMS_MAX = 4,        /* accepted streams of one attempt: the peer dials one */
-  WG_STREAMS_PUNCHED = 16,   /* streams of one that punches: random probing may hit as often */
+  WG_ATTEMPT_TIMEOUT_MS = 180000, /* of a plugin that names no ceiling: that of the longest one */
+  WG_STREAMS_MAX = 4,             /* accepted streams of one attempt: the peer dials one */
+  WG_STREAMS_PUNCHED = 16,        /* streams of one that punches: random probing may hit as often */
   WG_INBOUND_MAX = 128, /* accepted streams whose hello has not come yet; then the oldest goes */
   WG_RELAYS_MAX = 8,    /* addresses: four servers in both families */
   WG_CONNECT_TIMEOUT_MS = 60000,

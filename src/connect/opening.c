@@ -112,8 +112,8 @@ static int open_peer(warp_attempt *attempt, uint8_t type, const void *data, size
 /* ---- messages -------------------------------------------------------------------------------- */
 
 int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
-  if (attempt->state != WG_ATTEMPT_RUNNING)
-    return WARP_STATE;
+  if (attempt->state != WG_ATTEMPT_RUNNING || attempt->number == 0)
+    return WARP_STATE; /* what runs a phase is no attempt at the peer */
   if (len > WARP_ATTEMPT_MESSAGE_MAX)
     return WARP_TOO_BIG;
   if (router_of(attempt) == NULL)

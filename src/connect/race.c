@@ -29,13 +29,17 @@ static int step_of(const wg_session *session, const warp_plugin *plugin) {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
-static bool step_has_waiting(const wg_session *session, int step) {
+static warp_attempt *first_waiting(const wg_session *session, int step) {
   for (size_t i = 0; i < session->attempt_count; i++) {
-    const warp_attempt *attempt = session->attempts[i];
+    warp_attempt *attempt = session->attempts[i];
     if (attempt->state == WG_ATTEMPT_WAITING && step_of(session, attempt->plugin) == step)
-      return true;
+      return attempt;
   }
-  return false;
+  return NULL;
+}
+
+static bool step_has_waiting(const wg_session *session, int step) {
+  return first_waiting(session, step) != NULL;
 }
 
 static int next_step(const wg_session *session) {
@@ -69,22 +73,82 @@ static uint64_t step_time_us(const wg_session *session) {
   return left / waiting;
 }
 
-static void start_step(wg_session *session, int step) {
+static bool runner_works(const wg_session *session) {
+  return session->runner != NULL && session->runner->state == WG_ATTEMPT_RUNNING &&
+         step_has_waiting(session, session->step);
+}
+
+/* The plugin that runs a phase's attempts, where there is one, gets an attempt of its own that is
+ * in no report. It runs a step once; what it leaves is started without it. */
+static void run_by_plugin(wg_session *session) {
+  const warp_plugin *plugin = wg_plugin_find(session->connect->config.plugins, "fan_out");
+  const warp_attempt *first = first_waiting(session, session->step);
+  if (plugin == NULL || first == NULL)
+    return;
+  session->runner = wg_attempt_new(session, plugin, 0, &first->combo);
+  if (session->runner != NULL)
+    wg_attempt_run(session->runner, NULL);
+}
+
+static void run_all(wg_session *session) {
   size_t count = session->attempt_count;
   for (size_t i = 0; i < count && session->state == WG_SESSION_RACING; i++) {
     warp_attempt *attempt = session->attempts[i];
-    if (attempt->state == WG_ATTEMPT_WAITING && step_of(session, attempt->plugin) == step)
+    if (attempt->state == WG_ATTEMPT_WAITING && step_of(session, attempt->plugin) == session->step)
       wg_attempt_run(attempt, NULL);
   }
-  if (session->state != WG_SESSION_RACING)
+}
+
+static void end_runner(wg_session *session) {
+  if (session->runner == NULL)
     return;
+  wg_attempt_end(session->runner, WARP_CANCELED, NULL);
+  wg_attempt_free(session->runner);
+  session->runner = NULL;
+}
+
+static void plan_next(wg_session *session) {
   wg_env *env = session->connect->config.env;
   /* An attempt that failed at once has had wg_race_continue set the timer while the others of this
    * step were still to start. */
   wg_timer_stop(env, &session->phase_timer);
   if (next_step(session) >= 0)
-    wg_timer_start(env, &session->phase_timer, any_running(session) ? step_time_us(session) : 0,
+    wg_timer_start(env, &session->phase_timer,
+                   any_running(session) || runner_works(session) ? step_time_us(session) : 0,
                    on_phase_timer, session);
+}
+
+/* From a timer, never from within an attempt. */
+static void start_step(wg_session *session, int step) {
+  bool again = session->runner != NULL && session->step == step;
+  session->step = step;
+  if (!again) {
+    end_runner(session);
+    run_by_plugin(session);
+  }
+  if (session->state == WG_SESSION_RACING && !(runner_works(session) && !again))
+    run_all(session);
+  if (session->state == WG_SESSION_RACING)
+    plan_next(session);
+}
+
+static void runner_done(void *arg) {
+  wg_attempt_end(arg, WARP_CANCELED, NULL);
+}
+
+bool warp_attempt_start_next(warp_attempt *attempt) {
+  wg_session *session = attempt->session;
+  if (attempt != session->runner || attempt->state != WG_ATTEMPT_RUNNING ||
+      session->state != WG_SESSION_RACING)
+    return false;
+  warp_attempt *next = first_waiting(session, session->step);
+  if (next != NULL) {
+    wg_attempt_run(next, NULL);
+    return true;
+  }
+  /* Its work is done, but it is on the stack. */
+  wg_timer_start(session->connect->config.env, &attempt->deadline, 0, runner_done, attempt);
+  return false;
 }
 
 /* In strict order a phase whose share is used up makes room for the next. */
@@ -118,18 +182,36 @@ static void on_start(void *arg) {
 }
 
 void wg_race_start(wg_session *session) {
+  end_runner(session);
   session->tried_us = wg_now_us(session->connect->config.env);
   wg_timer_start(session->connect->config.env, &session->phase_timer, 0, on_start, session);
 }
 
 bool wg_race_continue(wg_session *session) {
-  if (any_running(session))
+  if (any_running(session) || runner_works(session))
     return true;
   if (next_step(session) < 0)
     return false;
   /* Not from within the attempt that just ended: its plugin is still on the stack. */
   wg_timer_start(session->connect->config.env, &session->phase_timer, 0, on_phase_timer, session);
   return true;
+}
+
+/* What a newer record allows in the steps that have begun starts now; the others keep their time.
+ */
+static void on_renewed(void *arg) {
+  wg_session *session = arg;
+  int step = next_step(session);
+  if (step >= 0 && (step <= session->step || !any_running(session)))
+    start_step(session, step);
+  else if (step >= 0 || any_running(session))
+    plan_next(session);
+  else
+    wg_session_attempt_ended(session);
+}
+
+void wg_race_renewed(wg_session *session) {
+  wg_timer_start(session->connect->config.env, &session->phase_timer, 0, on_renewed, session);
 }
 
 bool wg_race_direct_alive(const wg_session *session) {

@@ -71,6 +71,8 @@ void wg_session_move(wg_session *session, wg_session_state to) {
 void wg_session_free(wg_session *session) {
   for (size_t i = 0; i < session->attempt_count; i++)
     wg_attempt_free(session->attempts[i]);
+  if (session->runner != NULL)
+    wg_attempt_free(session->runner);
   free(session->plugins);
   free(session);
 }
@@ -98,6 +100,8 @@ void wg_session_cancel_attempts(wg_session *session, const warp_attempt *but, co
       warp_attempt_note(attempt, "%s", why);
     wg_attempt_end(attempt, WARP_CANCELED, NULL);
   }
+  if (session->runner != NULL)
+    wg_attempt_end(session->runner, WARP_CANCELED, NULL);
 }
 
 static const char not_its_turn[] = "its turn did not come";
@@ -182,8 +186,8 @@ static void note_winner(warp_attempt *attempt, const warp_pipe *pipe) {
   warp_pipe_info info;
   char text[WARP_ADDR_STRLEN];
   if (warp_pipe_get_info(pipe, &info) == WARP_OK)
-    warp_attempt_note(attempt, "won, with %s at the other end",
-                      warp_addr_format(&info.remote, text));
+    snprintf(attempt->row.detail, sizeof attempt->row.detail, "won, with %s at the other end",
+             warp_addr_format(&info.remote, text));
 }
 
 /* Hands the pipe out: to our caller, to the caller of a connect that the peer's crossed, or to who

@@ -37,7 +37,7 @@ typedef struct wg_opening wg_opening; /* the first message, while nothing was he
 struct warp_attempt {
   wg_session *session;
   const warp_plugin *plugin;
-  uint16_t number; /* the initiator's; unique in the session */
+  uint16_t number; /* the initiator's; unique in the session; 0: of the plugin that runs a phase */
   wg_attempt_state state;
   warp_combo combo;
   warp_endpoint self, peer;
@@ -48,7 +48,9 @@ struct warp_attempt {
   bool keep;      /* warp_attempt_keep was called */
   bool opened;    /* our first message went out */
   wg_opening *opening;
-  bool told; /* the peer reported its side as failed: it need not be told of ours */
+  bool stopped;  /* the plugin's stop has returned: it may call nothing any more */
+  bool breached; /* the plugin broke the contract, and the row says so */
+  bool told;     /* the peer reported its side as failed: it need not be told of ours */
   uint64_t started_us;
   wg_timer deadline;
   wg_attempt_timer timers[WARP_ATTEMPT_TIMERS];
@@ -80,6 +82,9 @@ typedef struct wg_candidate {
   struct wg_arrival *arrival; /* accepted and nothing heard yet: no pipe either */
 } wg_candidate;
 
+/* An attempt that is not in its session's list. NULL when out of memory. */
+warp_attempt *wg_attempt_new(wg_session *session, const warp_plugin *plugin, uint16_t number,
+                             const warp_combo *combo);
 /* Adds an attempt to the session. NULL when out of memory or over WG_ATTEMPTS_MAX. */
 warp_attempt *wg_attempt_add(wg_session *session, const warp_plugin *plugin, uint16_t number,
                              const warp_combo *combo);
@@ -155,6 +160,17 @@ warp_udp_socket *wg_socket_find(const warp_attempt *attempt, uint32_t number);
 void wg_sockets_close(warp_attempt *attempt);
 /* The path won: closes all that it does not stand on. It closes the others when it ends. */
 void wg_sockets_keep(warp_attempt *attempt, const warp_path *path);
+
+/* ---- plugins that break the contract ----------------------------------------------------------
+ */
+
+/* Says in the log and in the attempt's row that its plugin did something it may not. */
+void wg_attempt_breach(warp_attempt *attempt, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The error that a plugin gave to `from`: one of ours, or WARP_IO for what is none. */
+int wg_attempt_status(warp_attempt *attempt, int status, const char *from);
+/* The ceiling of the plugin's attempts. */
+uint32_t wg_plugin_timeout_ms(const warp_plugin *plugin);
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
@@ -232,6 +248,8 @@ struct wg_session {
   uint64_t tried_us; /* when the race began, which may be later, and anew */
   warp_attempt *attempts[WG_ATTEMPTS_MAX];
   size_t attempt_count;
+  int step;              /* initiator: of the race, the latest that has started */
+  warp_attempt *runner;  /* initiator: of the plugin that runs this step's attempts, or NULL */
   uint16_t last_number;  /* initiator: of the attempts */
   uint16_t first_number; /* attempts up to this one were of an earlier try that gave way */
   bool report_asked;     /* the peer wants our report when this is over */
@@ -329,6 +347,8 @@ void wg_race_start(wg_session *session);
 /* An attempt ended: starts the next phase if nothing of the started ones runs. False when nothing
  * is left to wait for. */
 bool wg_race_continue(wg_session *session);
+/* The peer's record is a newer one: starts what it allows. */
+void wg_race_renewed(wg_session *session);
 /* Is an attempt alive that could still give a direct pipe? */
 bool wg_race_direct_alive(const wg_session *session);
 

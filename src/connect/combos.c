@@ -197,6 +197,7 @@ int wg_race_build(wg_session *session) {
   for (int phase = WARP_PHASE_NONE; phase <= WARP_PHASE_RELAY; phase++) {
     for (size_t i = 0; status == WARP_OK && plugins[i] != NULL; i++) {
       if ((int)plugins[i]->phase == phase && wg_plugin_selected(session->plugins, plugins[i]) &&
+          plugins[i] != session->renewer &&
           !(session->options.no_relay && phase == WARP_PHASE_RELAY))
         status = add_plugin(session, plugins[i]);
     }

@@ -38,6 +38,7 @@ int warp_attempt_refresh(warp_attempt *attempt, const uint8_t *record, size_t le
   if (status != WARP_OK)
     return status;
   session->peer_record = fresh;
+  session->renewer = attempt->plugin;
   if (session->role == WARP_INITIATOR)
     status = wg_race_build(session);
   if (status != WARP_OK)

@@ -248,11 +248,12 @@ struct wg_session {
   uint64_t tried_us; /* when the race began, which may be later, and anew */
   warp_attempt *attempts[WG_ATTEMPTS_MAX];
   size_t attempt_count;
-  int step;              /* initiator: of the race, the latest that has started */
-  warp_attempt *runner;  /* initiator: of the plugin that runs this step's attempts, or NULL */
-  uint16_t last_number;  /* initiator: of the attempts */
-  uint16_t first_number; /* attempts up to this one were of an earlier try that gave way */
-  bool report_asked;     /* the peer wants our report when this is over */
+  int step;                   /* initiator: of the race, the latest that has started */
+  const warp_plugin *renewer; /* initiator: brought a newer record, and need not do so again */
+  warp_attempt *runner;       /* initiator: of the plugin that runs this step's attempts, or NULL */
+  uint16_t last_number;       /* initiator: of the attempts */
+  uint16_t first_number;      /* attempts up to this one were of an earlier try that gave way */
+  bool report_asked;          /* the peer wants our report when this is over */
   unsigned reports_sent;
   bool peer_told; /* the peer knows of this session */
   wg_timer deadline;

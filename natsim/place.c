@@ -34,6 +34,8 @@ static const place_row places[] = {
      "no IPv4 at all: for the profiles firewall6 and open"},
     {"two-uplinks", "site a on internet second-uplink; site b on internet",
      "a has a second interface, with a router of its own"},
+    {"better-uplink", "site a on internet second-uplink=map=ei,filter=ei; site b on internet",
+     "a has a second interface behind a full-cone NAT, whatever the first one's is"},
     {"udp-blocked", "site a on internet udp-blocked; site b on internet udp-blocked",
      "neither router passes UDP"},
     {"web-only", "site a on internet web-only; site b on internet web-only",
@@ -118,6 +120,15 @@ static bool read_site_word(sim_place_site *site, const char *word) {
   return false;
 }
 
+/* "second-uplink=AXES": 1, 0 for another word, or -1 with the line. */
+static int read_second_uplink(const reader *r, sim_place_site *site, const char *word) {
+  static const char key[] = "second-uplink=";
+  if (strncmp(word, key, sizeof key - 1) != 0)
+    return 0;
+  site->second_uplink = site->own_second_nat = true;
+  return sim_carrier_axes(&site->second_nat, word + sizeof key - 1, r->error) ? -1 : 1;
+}
+
 static int read_site(reader *r) {
   static const char *const hosts[] = {"a", "b", "a,b", "a+b"};
   sim_place *place = r->place;
@@ -136,9 +147,13 @@ static int read_site(reader *r) {
   if (strcmp(r->words[3], "internet") != 0 &&
       (site->carrier = find_carrier(place, r->words[3])) < 0)
     return refuse(r, "there is no network", r->words[3]);
-  for (size_t i = 4; i < r->count; i++)
-    if (!read_site_word(site, r->words[i]))
+  for (size_t i = 4; i < r->count; i++) {
+    int second = read_second_uplink(r, site, r->words[i]);
+    if (second < 0)
+      return -1;
+    if (second == 0 && !read_site_word(site, r->words[i]))
       return refuse(r, "unknown word", r->words[i]);
+  }
   return 0;
 }
 

@@ -14,7 +14,8 @@
  *   udp-blocked     no UDP passes
  *   web-only        only TCP to ports 80 and 443 gets out
  *   upnp            the router opens ports by UPnP and NAT-PMP
- *   second-uplink   the host has another interface, with a router of its own
+ *   second-uplink   the host has another interface, with a router of its own; with =AXES behind
+ *                   it, as second-uplink=map=ei,filter=ei, that one has another NAT
  *
  * Lines are separated by newlines or semicolons; what follows a # is passed over.
  */
@@ -38,6 +39,8 @@ typedef struct sim_place_site {
   enum sim_hosts hosts;
   int carrier; /* the network it is on: an index of carriers, or -1 for the internet */
   bool ip6, no_ip4, isolated, hairpin, second_uplink;
+  bool own_second_nat; /* the second uplink's router has these axes, not the profile's: */
+  sim_nat second_nat;
   unsigned filters; /* SIM_BLOCK_UDP, SIM_WEB_ONLY, SIM_UPNP */
 } sim_place_site;
 

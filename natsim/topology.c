@@ -226,6 +226,8 @@ static int draw_router(const drawing *d, const site_plan *s, bool second) {
   put(name, sizeof name, "router-%c%s", "ab"[s->side], second ? "2" : "");
   int node = add_node(t, name, true), number = ROUTER_NUMBER + s->side + 1 + (second ? 2 : 0);
   t->nodes[node].gate = gate_of(s);
+  if (second && s->site->own_second_nat)
+    t->nodes[node].gate.nat = s->site->second_nat;
   bool looks_public = t->nodes[node].gate.filters & SIM_UPNP;
   if (s->carrier < 0)
     link_internet(t, node, number, s->ip4, s->ip6, looks_public);

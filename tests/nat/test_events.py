@@ -41,6 +41,14 @@ def test_an_uplink_goes_down_and_up(natsim):
     assert trial["reason"] == "answered, silent, answered"
 
 
+def test_one_of_two_uplinks_is_down(natsim):
+    """Our endpoint leaves by the other one, and the peer can be dialled without a broker."""
+    (trial,) = natsim.trials("run", "--place", "two-uplinks", "--a", "symmetric", "--b", "open",
+                             "--rtt", 5, "--event", "ready:uplink-down-a")
+    assert trial["events"][0]["at_ms"] < 0
+    assert (trial["outcome"], trial["winner"]) == ("connected", "direct_connect")
+
+
 def test_udp_is_blocked_before_the_word(natsim):
     (trial,) = natsim.trials("run", "--a", "full-cone", "--b", "full-cone", "--event",
                              "ready:block-udp-b", *natsim.fake_options)

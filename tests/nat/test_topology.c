@@ -61,6 +61,7 @@ static void nonsense_is_refused_with_its_reason(void **state) {
   expect_refused("carrier x; site a,b on internet", "carrier x has no customer");
   expect_refused("site a on internet isolated; site b on internet", "isolated is for two hosts");
   expect_refused("site a,b on internet second-uplink", "alone in its site");
+  expect_refused("site a on internet second-uplink=map=x; site b on internet", "map");
   expect_refused("carrier x; site a on x second-uplink; site b on x", "not to a carrier");
   expect_refused("site a,b on internet dual-stack ipv6-only", "exclude each other");
   expect_refused("site a,b on internet ipv6-only upnp", "are of IPv4");
@@ -102,7 +103,7 @@ static void every_listed_place_can_be_drawn(void **state) {
     assert_true(t.node_count <= SIM_NODES_MAX && t.net_count <= SIM_NETS_MAX &&
                 t.route_count <= SIM_ROUTES_MAX);
   }
-  assert_int_equal(count, 13);
+  assert_int_equal(count, 14);
   sim_place place;
   assert_int_equal(sim_place_load("nowhere", &place, NULL), -1);
   assert_int_equal(sim_place_load(NULL, &place, NULL), 0);
@@ -183,6 +184,9 @@ static void families_are_as_asked(void **state) {
   draw("two-sites", "upnp", "symmetric", &t);
   assert_string_equal(t.nodes[t.router[SIM_A]].links[0].ip4, "45.0.0.101");
   assert_int_equal(sim_topology_find(&t, "router-b"), t.router[SIM_B]);
+  draw("better-uplink", "symmetric", "symmetric", &t);
+  assert_int_equal(t.nodes[t.router[SIM_A]].gate.nat.map, SIM_APD);
+  assert_int_equal(t.nodes[sim_topology_find(&t, "router-a2")].gate.nat.map, SIM_EI);
   assert_int_equal(sim_topology_find(&t, "router-c"), -1);
 }
 

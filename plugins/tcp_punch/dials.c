@@ -30,7 +30,7 @@ static punch *state_of(warp_attempt *attempt) {
 static void describe(warp_attempt *attempt, char line[WARP_DETAIL_LEN]) {
   const punch *state = state_of(attempt);
   const char *strategy = wg_strategy_name(state->plan.strategy);
-  char to[WARP_ADDR_STRLEN], more[32] = "";
+  char to[WARP_ADDR_STRLEN], more[14] = "";
   if (state->dial_count == 0) {
     snprintf(line, WARP_DETAIL_LEN, "%s: %s", strategy,
              state->own_count == 0 ? "measuring a fresh port"
@@ -38,7 +38,7 @@ static void describe(warp_attempt *attempt, char line[WARP_DETAIL_LEN]) {
     return;
   }
   const punch_dial *first = &state->dials[0];
-  unsigned from = warp_tcp_port_number(first->port);
+  uint16_t from = warp_tcp_port_number(first->port);
   warp_addr_format(&first->to, to);
   if (first->state == DIAL_OPEN) {
     snprintf(line, WARP_DETAIL_LEN, "%s: connected to %s from port %u, securing", strategy, to,
@@ -46,11 +46,10 @@ static void describe(warp_attempt *attempt, char line[WARP_DETAIL_LEN]) {
     return;
   }
   if (state->peer_count > 1)
-    snprintf(more, sizeof more, " and %u ports more", state->peer_count - 1U);
+    snprintf(more, sizeof more, " and %u more", (uint8_t)(state->peer_count - 1));
   snprintf(line, WARP_DETAIL_LEN,
-           "%s: dialled %s%s from port %u%s: %u SYNs, %u refused, %u without an answer", strategy,
-           to, more, from, state->port_count > 1 ? " and others" : "", state->sent, state->refused,
-           state->sent - state->refused);
+           "%.8s: dialled %.52s%s from port %u: %u SYNs, %u refused, %u unanswered", strategy, to,
+           more, from, state->sent, state->refused, state->sent - state->refused);
 }
 
 void wg_tcp_punch_note(warp_attempt *attempt) {

@@ -220,7 +220,7 @@ static void opened(wg_portmap *portmap, const job *j) {
 }
 
 static void failed(wg_portmap *portmap, int status) {
-  uint32_t retry_s = portmap->failures < 8 ? RETRY_S << portmap->failures : RETRY_MAX_S;
+  uint32_t retry_s = portmap->failures < 8 ? (uint32_t)RETRY_S << portmap->failures : RETRY_MAX_S;
   portmap->failures++;
   wait_s(portmap, retry_s < RETRY_MAX_S ? retry_s : RETRY_MAX_S);
   if (is_open(portmap) && status != WARP_REFUSED && portmap->failures < RENEWALS_MISSED) {

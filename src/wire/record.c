@@ -1,6 +1,7 @@
 #include "wire/record.h"
 
 #include "base/addr.h"
+#include "wire/axes.h"
 #include "wire/packet.h"
 
 #include <string.h>
@@ -25,58 +26,6 @@ static const uint64_t required = 1u << FIELD_KEY | 1u << FIELD_MACHINE | 1u << F
 enum form { FORM_ABSENT = 0, FORM_FULL = 1, FORM_IP_OF_NIC = 2, FORM_IP_OF_UDP = 3 };
 enum { FORM_BITS = 2, FORM_MASK = 3 };
 
-/* ---- axes ------------------------------------------------------------------------------------ */
-
-static bool axes_valid(const warp_nat_axes *axes) {
-  return axes->translation <= WARP_TRANSLATION_NAT &&
-         axes->mapping <= WARP_NAT_ADDRESS_AND_PORT_DEPENDENT &&
-         axes->filtering <= WARP_NAT_ADDRESS_AND_PORT_DEPENDENT &&
-         axes->allocation <= WARP_ALLOC_RANDOM && axes->confidence <= 100 &&
-         axes->hairpin <= WARP_ABILITY_YES && axes->reuse <= WARP_ABILITY_YES &&
-         axes->port_low <= axes->port_high;
-}
-
-static void write_axes(wg_writer *writer, const warp_nat_axes *axes) {
-  wg_write_u8(writer, (uint8_t)(axes->translation << 6 | axes->mapping << 4 | axes->filtering << 2 |
-                                axes->allocation));
-  wg_write_u8(writer, axes->confidence);
-  wg_write_u16(writer, (uint16_t)axes->step);
-}
-
-static warp_nat_axes read_axes(wg_reader *reader) {
-  uint8_t packed = wg_read_u8(reader);
-  warp_nat_axes axes = {
-      .translation = packed >> 6,
-      .mapping = packed >> 4 & 3,
-      .filtering = packed >> 2 & 3,
-      .allocation = packed & 3,
-  };
-  axes.confidence = wg_read_u8(reader);
-  axes.step = (int16_t)wg_read_u16(reader);
-  return axes;
-}
-
-/* What came after the first version of an endpoint. */
-enum { ABILITY_BITS = 2, ABILITY_MASK = 3 };
-
-static void write_more(wg_writer *writer, const warp_nat_axes *axes) {
-  wg_write_u8(writer, (uint8_t)(axes->hairpin | axes->reuse << ABILITY_BITS));
-  wg_write_u16(writer, axes->port_low);
-  wg_write_u16(writer, axes->port_high);
-  wg_write_u16(writer, axes->lifetime_s);
-  wg_write_u16(writer, axes->age_s);
-}
-
-static void read_more(wg_reader *reader, warp_nat_axes *axes) {
-  uint8_t packed = wg_read_u8(reader);
-  axes->hairpin = packed & ABILITY_MASK;
-  axes->reuse = packed >> ABILITY_BITS & ABILITY_MASK;
-  axes->port_low = wg_read_u16(reader);
-  axes->port_high = wg_read_u16(reader);
-  axes->lifetime_s = wg_read_u16(reader);
-  axes->age_s = wg_read_u16(reader);
-}
-
 /* ---- endpoints ------------------------------------------------------------------------------- */
 
 enum { PORT_MAPPED_MASK = WARP_TCP | WARP_UDP };
@@ -89,8 +38,8 @@ static bool endpoint_valid(const warp_endpoint *endpoint) {
           endpoint->external_udp.family == endpoint->family) &&
          (endpoint->external_tcp.family == 0 ||
           endpoint->external_tcp.family == endpoint->family) &&
-         endpoint->port_mapped <= PORT_MAPPED_MASK && axes_valid(&endpoint->udp) &&
-         axes_valid(&endpoint->tcp);
+         endpoint->port_mapped <= PORT_MAPPED_MASK && wg_axes_valid(&endpoint->udp) &&
+         wg_axes_valid(&endpoint->tcp);
 }
 
 static enum form form_of(const warp_endpoint *endpoint, const warp_addr *addr) {
@@ -125,11 +74,11 @@ static void write_endpoint(wg_writer *writer, const warp_endpoint *endpoint) {
   write_addr(writer, &endpoint->nic, FORM_FULL);
   write_addr(writer, &endpoint->external_udp, udp);
   write_addr(writer, &endpoint->external_tcp, tcp);
-  write_axes(writer, &endpoint->udp);
-  write_axes(writer, &endpoint->tcp);
+  wg_axes_write(writer, &endpoint->udp);
+  wg_axes_write(writer, &endpoint->tcp);
   wg_write_u8(writer, endpoint->port_mapped);
-  write_more(writer, &endpoint->udp);
-  write_more(writer, &endpoint->tcp);
+  wg_axes_write_more(writer, &endpoint->udp);
+  wg_axes_write_more(writer, &endpoint->tcp);
   wg_field_end(writer, begun);
 }
 
@@ -169,12 +118,12 @@ static bool read_endpoint(wg_reader *reader, warp_endpoint *out) {
                  &out->external_tcp)) {
     return false;
   }
-  out->udp = read_axes(reader);
-  out->tcp = read_axes(reader);
+  wg_axes_read(reader, &out->udp);
+  wg_axes_read(reader, &out->tcp);
   if (wg_reader_left(reader) > 0) {
     out->port_mapped = wg_read_u8(reader) & PORT_MAPPED_MASK;
-    read_more(reader, &out->udp);
-    read_more(reader, &out->tcp);
+    wg_axes_read_more(reader, &out->udp);
+    wg_axes_read_more(reader, &out->tcp);
   }
   return !reader->failed && endpoint_valid(out);
 }

@@ -411,3 +411,52 @@ bool wg_nat_probe_input(wg_nat_probe *probe, wg_probe_socket socket, const uint8
   }
   return true;
 }
+
+/* ---- what is known before the end ------------------------------------------------------------ */
+
+bool wg_nat_probe_first(const wg_nat_probe *probe, warp_addr *external) {
+  const wg_probe_test *first = NULL;
+  bool all = true, again = false;
+  for (size_t i = 0; i < probe->count; i++) {
+    const wg_probe_test *test = &probe->tests[i];
+    bool answered = test->outcome == WG_PROBE_ANSWERED;
+    if (i >= probe->server_count) {
+      again |= answered;
+      continue;
+    }
+    all &= test->outcome != WG_PROBE_RUNNING;
+    first = first == NULL && answered ? test : first;
+  }
+  if (first == NULL || !(all || again)) {
+    return false;
+  }
+  *external = first->mapped;
+  return true;
+}
+
+/* Should two destinations be seen to have the same mapping? */
+static bool expects_same(const warp_nat_axes *axes, const warp_addr *a, const warp_addr *b) {
+  return axes->mapping == WARP_NAT_ENDPOINT_INDEPENDENT ||
+         (axes->mapping == WARP_NAT_ADDRESS_DEPENDENT && wg_addr_same_ip(a, b));
+}
+
+bool wg_nat_probe_agrees(const wg_nat_probe *probe, const warp_nat_axes *axes) {
+  bool preserved = false, translated = false;
+  for (size_t i = 0; i < probe->count; i++) {
+    const wg_probe_test *a = &probe->tests[i];
+    if (a->socket != WG_PROBE_MAPPING || a->outcome != WG_PROBE_ANSWERED) {
+      continue;
+    }
+    preserved |= a->mapped.port == a->local.port;
+    translated |= !wg_addr_equal(&a->mapped, &a->local);
+    for (size_t j = 0; j < i; j++) {
+      const wg_probe_test *b = &probe->tests[j];
+      if (b->socket == WG_PROBE_MAPPING && b->outcome == WG_PROBE_ANSWERED &&
+          wg_addr_equal(&a->mapped, &b->mapped) != expects_same(axes, &a->server, &b->server)) {
+        return false;
+      }
+    }
+  }
+  return preserved == (axes->allocation == WARP_ALLOC_PRESERVING) &&
+         translated == (axes->translation == WARP_TRANSLATION_NAT);
+}

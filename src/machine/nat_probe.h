@@ -139,6 +139,12 @@ bool wg_nat_probe_output(wg_nat_probe *probe, uint64_t now_us, wg_probe_packet *
 /* A datagram that came in on a socket. True when it belonged to a test. */
 bool wg_nat_probe_input(wg_nat_probe *probe, wg_probe_socket socket, const uint8_t *bytes,
                         size_t len, const warp_addr *from, uint64_t now_us);
+/* Have the servers of the list answered, after one round trip as a rule, or, where one is silent,
+ * one of them twice? Then `*external` is what the first of them sees. */
+bool wg_nat_probe_first(const wg_nat_probe *probe, warp_addr *external);
+/* Do the answers so far fit to axes that were measured earlier? Of mapping and allocation more can
+ * be told than of filtering. */
+bool wg_nat_probe_agrees(const wg_nat_probe *probe, const warp_nat_axes *axes);
 /* When to ask for output again; UINT64_MAX when done. */
 uint64_t wg_nat_probe_deadline(const wg_nat_probe *probe);
 

@@ -12,7 +12,8 @@ static void fill_endpoint(const warp_node *node, const wg_uplink *uplink, warp_e
   endpoint->external_udp = uplink->external_udp;
   endpoint->external_tcp = uplink->external_tcp;
   if (uplink->measured) {
-    uint64_t age_s = (wg_now_us(node->env) - uplink->measured_us) / 1000000;
+    int64_t age_s = (wg_utc_ms(node->env, &node->clock) - uplink->measured_ms) / 1000;
+    age_s = age_s < 0 ? 0 : age_s;
     endpoint->udp = uplink->found.udp;
     endpoint->tcp = uplink->found.tcp;
     endpoint->udp.age_s = endpoint->tcp.age_s = (uint16_t)(age_s < UINT16_MAX ? age_s : UINT16_MAX);

@@ -8,6 +8,7 @@
 #include "node/clock.h"
 #include "node/measure.h"
 #include "node/node.h"
+#include "wire/networks.h"
 
 enum {
   WG_NODE_UPLINKS = WG_RECORD_ENDPOINTS, /* interface addresses: what a record has room for */
@@ -51,7 +52,8 @@ typedef struct wg_uplink {
   wg_measure *measure;  /* under way, or NULL */
   bool measure_awaited; /* the start waits for it */
   bool measured;        /* one of the transports, at least */
-  uint64_t measured_us; /* when */
+  bool recalled;        /* it is what an earlier start measured */
+  int64_t measured_ms;  /* when, since 1970 UTC */
   wg_measured found;
   wg_mapping *udp_mapping, *tcp_mapping;
   bool udp_awaited, tcp_awaited; /* the start waits for the mapping */
@@ -95,6 +97,7 @@ struct warp_node {
   void (*lookups_done)(warp_node *node);
   bool stun_unresolved;
 
+  wg_networks networks;               /* that earlier starts measured */
   wg_uplink uplinks[WG_NODE_UPLINKS]; /* the default interface first */
   size_t uplink_count;
   uint16_t port;
@@ -161,6 +164,13 @@ const wg_uplink *wg_node_uplink(const warp_node *node, int family);
 size_t wg_node_broker_count(const warp_node *node);
 /* Looks up STUN and TURN servers; `done` runs when all answered or were given up. */
 void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node));
+/* Reads the file of known networks. */
+void wg_node_load_networks(warp_node *node);
+/* Takes over what was measured of the network that the first answers show, when it is not older
+ * than a day and they do not contradict it. */
+bool wg_node_recall(wg_uplink *uplink, const warp_addr *external, const wg_nat_probe *probe);
+/* Writes down what was measured. */
+void wg_node_remember(const wg_uplink *uplink);
 void wg_node_cancel_lookups(warp_node *node);
 /* Maps the listen port on UDP and TCP through the first STUN server of the family. */
 void wg_node_start_mappings(warp_node *node);

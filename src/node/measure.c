@@ -29,7 +29,8 @@ struct wg_measure {
   uint16_t tcp_low, tcp_high; /* ports seen; 0: too few */
   wg_timer tcp_wait;
   bool told;
-  wg_measured found; /* as told last */
+  wg_measured found;         /* as told last */
+  wg_measure_first_cb first; /* NULL: not wanted, or told */
   wg_measure_cb cb;
   void *arg;
 };
@@ -166,6 +167,12 @@ static void pump(void *arg) {
   }
   uint64_t now = wg_now_us(env), deadline = wg_nat_probe_deadline(&measure->udp);
   wg_timer_start(env, &measure->timer, deadline > now ? deadline - now : 0, pump, measure);
+  warp_addr external;
+  wg_measure_first_cb first = measure->first;
+  if (first != NULL && wg_nat_probe_first(&measure->udp, &external)) {
+    measure->first = NULL;
+    first(measure->arg, &external, &measure->udp); /* it may be the end of us */
+  }
 }
 
 static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
@@ -178,6 +185,10 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_a
 static int draw(void *arg, void *out, size_t len) {
   wg_env *env = arg;
   return env->ops->random(env, out, len);
+}
+
+void wg_measure_on_first(wg_measure *measure, wg_measure_first_cb cb) {
+  measure->first = cb;
 }
 
 static int open_sockets(wg_measure *measure, const warp_addr *local, wg_probe_options *options) {

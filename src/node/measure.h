@@ -31,6 +31,12 @@ typedef void (*wg_measure_cb)(void *arg, const wg_measured *found, bool last);
  * environment says of sockets. */
 int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
                      uint32_t timeout_ms, wg_measure_cb cb, void *arg, wg_measure **out);
+/* The first servers have answered over UDP: nothing is concluded yet, but `probe` tells whether
+ * what is known of a network with this external address still holds. Once, before the other
+ * callback, or never; the measurement goes on, and may be cancelled from here. */
+typedef void (*wg_measure_first_cb)(void *arg, const warp_addr *external,
+                                    const wg_nat_probe *probe);
+void wg_measure_on_first(wg_measure *measure, wg_measure_first_cb cb);
 void wg_measure_cancel(wg_measure *measure);
 
 /* ---- mappings -------------------------------------------------------------------------------- */

@@ -111,8 +111,15 @@ static void measured(warp_node *node) {
                     len > 0 ? text : "no STUN server answered: the NAT is not known");
 }
 
-/* The server that answered best is asked first from now on. */
-static void prefer_server(warp_node *node, int family, size_t server) {
+/* The server that answered best is asked first from now on. The first interface of a family says
+ * which: to the others the list has changed. */
+static void prefer_server(const wg_uplink *uplink, size_t server) {
+  warp_node *node = uplink->node;
+  int family = uplink->interface.addr.family;
+  for (const wg_uplink *before = node->uplinks; before < uplink; before++) {
+    if (before->interface.addr.family == family)
+      return;
+  }
   size_t place = WG_NODE_STUN_SERVERS, first = WG_NODE_STUN_SERVERS;
   for (size_t i = 0, number = 0; i < node->stun_count; i++) {
     if (node->stun_servers[i].family != family)
@@ -132,23 +139,37 @@ static void on_measured(void *arg, const wg_measured *found, bool last) {
   warp_node *node = uplink->node;
   bool heard = found->udp_status == WARP_OK || found->tcp_status == WARP_OK;
   bool first = uplink->measure_awaited;
+  if (uplink->recalled && !last)
+    return; /* what is not certain yet is no reason to doubt what was */
   bool changed = heard && (!wg_axes_equal(&uplink->found.udp, &found->udp) ||
                            !wg_axes_equal(&uplink->found.tcp, &found->tcp));
   if (last)
     uplink->measure = NULL;
   if (heard) {
     uplink->measured = true;
-    uplink->measured_us = wg_now_us(node->env);
+    uplink->recalled = false;
+    uplink->measured_ms = wg_utc_ms(node->env, &node->clock);
     uplink->found = *found;
+    if (last)
+      wg_node_remember(uplink);
   }
   uplink->measure_awaited = false;
   if (first) {
     if (found->udp_status == WARP_OK)
-      prefer_server(node, uplink->interface.addr.family, found->server);
+      prefer_server(uplink, found->server);
     measured(node);
   } else if (changed) {
     wg_node_renew(node);
   }
+}
+
+static void on_first(void *arg, const warp_addr *external, const wg_nat_probe *probe) {
+  wg_uplink *uplink = arg;
+  if (!uplink->measure_awaited || !wg_node_recall(uplink, external, probe))
+    return;
+  uplink->measured = uplink->recalled = true;
+  uplink->measure_awaited = false;
+  measured(uplink->node);
 }
 
 static bool start_measuring(warp_node *node, wg_uplink *uplink) {
@@ -162,11 +183,14 @@ static bool start_measuring(warp_node *node, wg_uplink *uplink) {
       count > 0 && wg_measure_start(node->env, &uplink->interface.addr, servers, count,
                                     node->conf.server_timeout_ms, on_measured, uplink,
                                     &uplink->measure) == WARP_OK;
+  if (uplink->measure_awaited)
+    wg_measure_on_first(uplink->measure, on_first);
   return uplink->measure_awaited;
 }
 
 static void resolved(warp_node *node) {
   bool any = false;
+  wg_node_load_networks(node);
   for (size_t i = 0; i < node->uplink_count; i++)
     any = start_measuring(node, &node->uplinks[i]) || any;
   if (!any)

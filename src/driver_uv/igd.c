@@ -19,8 +19,7 @@ enum {
 
 /* ---- finding it ------------------------------------------------------------------------------ */
 
-/* "http://address[:port]/...": is the address the gateway's? A name is not believed either. */
-static bool is_of(const char *url, const warp_addr *gateway) {
+bool wg_igd_is_of(const char *url, const warp_addr *gateway) {
   static const char scheme[] = "http://";
   if (url == NULL || strlen(url) >= WG_ROUTER_URL_LEN ||
       strncmp(url, scheme, sizeof scheme - 1) != 0) {
@@ -46,7 +45,7 @@ static bool take_service(const struct UPNPUrls *urls, const struct IGDdatas *dat
       strstr(service, ":service:WANPPPConnection:") == NULL) {
     return false;
   }
-  if (!is_of(urls->controlURL, gateway) || strlen(service) >= sizeof out->service ||
+  if (!wg_igd_is_of(urls->controlURL, gateway) || strlen(service) >= sizeof out->service ||
       UPNP_GetExternalIPAddress(urls->controlURL, service, external) != UPNPCOMMAND_SUCCESS) {
     return false;
   }
@@ -86,8 +85,8 @@ int wg_igd_find(const wg_router_request *request, wg_router_way *out) {
                                              UPNP_LOCAL_PORT_ANY, 0, SEARCH_TTL, &error, 0);
   bool found = false;
   for (const struct UPNPDev *device = list; device != NULL && !found; device = device->pNext) {
-    found =
-        is_of(device->descURL, &request->gateway) && take_device(device, &request->gateway, out);
+    found = wg_igd_is_of(device->descURL, &request->gateway) &&
+            take_device(device, &request->gateway, out);
   }
   freeUPNPDevlist(list);
   return found ? WARP_OK : WARP_NOT_FOUND;

@@ -57,6 +57,9 @@ void wg_natpmp_close(wg_natpmp *pmp);
 
 /* ---- UPnP IGD (igd.c) ------------------------------------------------------------------------ */
 
+/* "http://address[:port]/...": is the address the gateway's? No, when it is no such text, is longer
+ * than WG_ROUTER_URL_LEN, or has a name instead. */
+bool wg_igd_is_of(const char *url, const warp_addr *gateway);
 /* Searches for the gateway's service: about a second. WARP_OK, WARP_NOT_FOUND. */
 int wg_igd_find(const wg_router_request *request, wg_router_way *out);
 /* Opens the port, or renews it when it is ours already, and asks whether it is there. WARP_OK;

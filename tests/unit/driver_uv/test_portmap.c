@@ -2,6 +2,8 @@
  * multicast and a web server: it is tested against a real one in the laboratory. */
 #include "harness.h"
 
+#include "driver_uv/router.h"
+
 /* ---- a router -------------------------------------------------------------------------------- */
 
 enum { UDP_OPCODE = 1, TCP_OPCODE = 2, PORT = 40123 };
@@ -199,6 +201,34 @@ static void test_closing_with_a_dead_router(void **state) {
   assert_true(uv_hrtime() - begun < UINT64_C(1000000) * (WG_PORTMAP_CLOSE_MS + 500));
 }
 
+/* Anybody in the LAN can answer a search, and a description may point anywhere. */
+static void test_only_the_gateway_is_believed(void **state) {
+  (void)state;
+  warp_addr gateway;
+  assert_int_equal(warp_addr_parse("192.168.1.1:5351", &gateway), WARP_OK);
+  static const char *const good[] = {"http://192.168.1.1:5000/rootDesc.xml", "http://192.168.1.1/",
+                                     "http://192.168.1.1"};
+  static const char *const bad[] = {
+      "",           "http://",          "http:///x",
+      "http://:80", "192.168.1.1",      "http://192.168.1.10/x",
+      "http://a/x", "http://192.168.1", "https://192.168.1.1/x",
+      "file:///x",  "http://[::1]/x",   "http://192.168.1.1@10.0.0.1/x"};
+  for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+    assert_true(wg_igd_is_of(good[i], &gateway));
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+    assert_false(wg_igd_is_of(bad[i], &gateway));
+  assert_false(wg_igd_is_of(NULL, &gateway));
+  char longest[2 * WG_ROUTER_URL_LEN];
+  memset(longest, '1', sizeof longest - 1);
+  longest[sizeof longest - 1] = '\0';
+  assert_false(wg_igd_is_of(longest, &gateway));
+  memcpy(longest, "http://192.168.1.1/", 19);
+  assert_false(wg_igd_is_of(longest, &gateway));
+  memcpy(longest, "http://11111111111", 18);
+  longest[WG_ROUTER_URL_LEN - 1] = '\0';
+  assert_false(wg_igd_is_of(longest, &gateway));
+}
+
 static void test_ipv6_is_not_for_it(void **state) {
   world *w = *state;
   warp_addr local = wg_addr_loopback(WARP_IP6, PORT);
@@ -218,6 +248,7 @@ int main(void) {
       TEST(test_closing_while_it_searches),
       TEST(test_closing_with_a_dead_router),
       TEST(test_ipv6_is_not_for_it),
+      TEST(test_only_the_gateway_is_believed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,8 @@
 #include "cli/standard.h"
 #include "cli/target.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 typedef struct dialling {
@@ -13,10 +15,33 @@ typedef struct dialling {
   uint64_t asked_ns; /* when the look-up began */
   double lookup_ms;  /* negative: none */
   cli_standard standard;
+  int status;         /* of the connect */
+  bool unexplained;   /* it is over, and the other end's report has not come */
+  warp_report report; /* a copy until then, its rows our own */
 } dialling;
 
 static const char *whom(const dialling *dial) {
   return dial->target.is_name ? dial->target.name : "the address";
+}
+
+/* The other end takes a moment for its side of the story, which a failure waits for. */
+static void keep_report(dialling *dial, int status, const warp_report *report) {
+  size_t len = report->count * sizeof *report->rows;
+  warp_report_row *rows = malloc(len > 0 ? len : 1);
+  dial->report = *report;
+  dial->report.count = rows != NULL ? report->count : 0;
+  dial->report.rows = rows;
+  if (rows != NULL && len > 0) {
+    memcpy(rows, report->rows, len);
+  }
+  dial->status = status;
+  dial->unexplained = true;
+}
+
+static void forget_report(dialling *dial) {
+  dial->unexplained = false;
+  free((void *)dial->report.rows);
+  dial->report = (warp_report){0};
 }
 
 static void fail(cli_run *run, int status, const warp_report *report) {
@@ -32,12 +57,32 @@ static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report
     }
     return;
   }
-  if (status != WARP_OK) {
+  if (dial->connect.on_explained != NULL) {
+    keep_report(dial, status, report);
+  } else if (status != WARP_OK) {
     fail(run, status, report);
+  }
+  if (status != WARP_OK) {
     return;
   }
-  cli_report_connected(pipe, report, dial->lookup_ms, false, run->options->verbose > 0);
+  cli_report_connected(pipe, report, dial->lookup_ms, run->options->verbose > 0,
+                       run->options->verbose > 1);
   cli_standard_start(&dial->standard, run, pipe);
+}
+
+static void on_explained(void *arg, const warp_report *report) {
+  cli_run *run = arg;
+  dialling *dial = run->arg;
+  if (!dial->unexplained) {
+    return; /* told without, at the end */
+  }
+  int status = dial->status;
+  forget_report(dial);
+  if (status != WARP_OK) {
+    fail(run, status, report);
+  } else {
+    cli_report_explained(report, run->options->verbose > 0);
+  }
 }
 
 static void start_connect(cli_run *run, const uint8_t *record, size_t len) {
@@ -79,6 +124,12 @@ static void on_started(cli_run *run) {
 
 static void on_stop(cli_run *run) {
   dialling *dial = run->arg;
+  if (dial->unexplained && dial->status == WARP_OK) { /* the pipe was done before the story came */
+    cli_report_explained(&dial->report, run->options->verbose > 0);
+  }
+  if (dial->unexplained) {
+    forget_report(dial);
+  }
   cli_standard_stop(&dial->standard);
 }
 
@@ -116,6 +167,9 @@ static int run_connect(const cli_options *options) {
                                         .transports = options->transports,
                                         .no_relay = options->no_relay,
                                         .strict = options->strict};
+  if (options->verbose > 0 || options->json) {
+    dial.connect.on_explained = on_explained;
+  }
   run.conf.enable_nickname = false;
   if (run.conf.key_name == NULL) {
     /* Several at once with one key would look like replays to the peer. */

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "cli/say.h"
+#include "cli/story.h"
 #include "nickname/names.h"
 
 #include <stdio.h>
@@ -53,20 +54,38 @@ static const char *route_name(int route_type) {
   return route_type == WARP_NIC_BIND ? "interface" : "external";
 }
 
-static json_t *rows_json(const warp_report *report) {
+static json_t *rows_json(const warp_report_row *from, size_t count) {
   json_t *rows = json_array();
-  for (size_t i = 0; i < report->count; i++) {
-    const warp_report_row *row = &report->rows[i];
+  for (size_t i = 0; i < count; i++) {
+    const warp_report_row *row = &from[i];
     char detail[TEXT_LEN];
     json_array_append_new(rows,
-                          json_pack("{s:s, s:s, s:s, s:i, s:s, s:f, s:f, s:s, s:s}", "plugin",
-                                    row->plugin, "phase", warp_phase_name(row->phase), "transport",
+                          json_pack("{s:i, s:s, s:s, s:s, s:i, s:s, s:f, s:f, s:s, s:s}", "attempt",
+                                    (int)row->attempt, "plugin", row->plugin, "phase",
+                                    warp_phase_name(row->phase), "transport",
                                     warp_transport_name(row->transport), "family", row->family,
                                     "route", route_name(row->route_type), "start_ms", row->start_ms,
                                     "ms", row->elapsed_ms, "status", warp_err_name(row->status),
                                     "detail", cli_clean(row->detail, detail, sizeof detail)));
   }
   return rows;
+}
+
+/* What is known of both ends, into an event. */
+static void add_report(json_t *event, const warp_report *report) {
+  char self[TEXT_LEN], peer[TEXT_LEN], detail[TEXT_LEN];
+  json_object_set_new(event, "nat_self",
+                      json_string(cli_clean(report->nat_self, self, sizeof self)));
+  json_object_set_new(event, "nat_peer",
+                      json_string(cli_clean(report->nat_peer, peer, sizeof peer)));
+  json_object_set_new(event, "report", rows_json(report->rows, report->count));
+  json_object_set_new(event, "peer_report", rows_json(report->peer_rows, report->peer_count));
+  const warp_report_row *reason = cli_story_not_direct(report);
+  if (reason != NULL) {
+    json_object_set_new(event, "not_direct",
+                        json_pack("{s:s, s:s}", "plugin", reason->plugin, "detail",
+                                  cli_clean(reason->detail, detail, sizeof detail)));
+  }
 }
 
 /* How an attempt ended, in words. */
@@ -127,8 +146,10 @@ static void lines(const warp_report *report) {
 }
 
 static json_t *failed_event(int status, const warp_report *report) {
-  return json_pack("{s:s, s:s, s:s, s:o}", "event", "failed", "status", warp_err_name(status),
-                   "reason", warp_strerror(status), "report", rows_json(report));
+  json_t *event = json_pack("{s:s, s:s, s:s}", "event", "failed", "status", warp_err_name(status),
+                            "reason", warp_strerror(status));
+  add_report(event, report);
+  return event;
 }
 
 void cli_report_missed(const warp_key *peer, int status, const warp_report *report, bool verbose) {
@@ -146,9 +167,18 @@ void cli_report_missed(const warp_key *peer, int status, const warp_report *repo
 void cli_report_failed(int status, const warp_report *report, bool verbose) {
   cli_event(failed_event(status, report));
   if (verbose && report->count > 0) {
-    table(report);
+    cli_story(report);
   } else {
     lines(report);
+  }
+}
+
+void cli_report_explained(const warp_report *report, bool verbose) {
+  json_t *event = json_pack("{s:s}", "event", "explained");
+  add_report(event, report);
+  cli_event(event);
+  if (verbose) {
+    cli_story(report);
   }
 }
 
@@ -165,11 +195,12 @@ void cli_report_connected(const warp_pipe *pipe, const warp_report *report, doub
   warp_addr_format(&info.remote, remote);
   const char *path = info.relayed ? "relay" : "direct";
   json_t *event = json_pack(
-      "{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:s, s:s, s:s, s:o}", "event", "connected", "path",
-      path, "winner", info.plugin, "phase", warp_phase_name(info.phase), "transport",
+      "{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:s, s:s, s:s}", "event", "connected", "path", path,
+      "winner", info.plugin, "phase", warp_phase_name(info.phase), "transport",
       warp_transport_name(info.transport), "kind", info.kind == WARP_STREAM ? "stream" : "messages",
       "family", info.family, "ms", info.connect_ms, "peer", cli_key_hex(&info.peer, key), "local",
-      local, "remote", remote, "report", rows_json(report));
+      local, "remote", remote);
+  add_report(event, report);
   if (lookup_ms >= 0) {
     json_object_set_new(event, "lookup_ms", json_real(lookup_ms));
   }

@@ -15,9 +15,11 @@ void cli_report_start(const warp_start_event *event, bool verbose);
  * too. `lookup_ms` negative: there was no look-up. */
 void cli_report_connected(const warp_pipe *pipe, const warp_report *report, double lookup_ms,
                           bool tell, bool verbose);
-/* A connect ended without a pipe: the event, and how each attempt ended; as a table when `verbose`.
- */
+/* A connect ended without a pipe: the event, and how each attempt ended; when `verbose` the whole
+ * story. */
 void cli_report_failed(int status, const warp_report *report, bool verbose);
+/* A pipe that was reported is explained: the event, and the story when `verbose`. */
+void cli_report_explained(const warp_report *report, bool verbose);
 /* The same of a peer's connect, for one who listens. */
 void cli_report_missed(const warp_key *peer, int status, const warp_report *report, bool verbose);
 /* A peer's pipe is over: WARP_CLOSED in good order, or why. */

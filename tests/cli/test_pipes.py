@@ -111,16 +111,36 @@ def test_events_say_how_it_went(warpgate, echo):
     assert ended["peer"] == theirs["peer"] and ended["status"] == "WARP_CLOSED"
 
 
-def test_verbose_shows_a_table(warpgate, echo):
+def test_verbose_tells_the_story(warpgate, echo):
     done = connect(warpgate, echo, "-v", input=b"x")
+    lines = done.err.splitlines()
+    (first,) = (i for i, line in enumerate(lines) if line.split()[:1] == ["here:"])
+    story = lines[first:]
+    assert story[1].split()[0] == "there:"
+    (won,) = (line for line in story if line.split()[0] == "won:")
+    assert "direct_connect, TCP/IPv" in won and " ms: won, with " in won
+    assert any(line.startswith("  ruled out: ") for line in story)
+    assert len(story) <= 14
+    assert "connected: direct over TCP" in done.err
+    assert "build_node_address" in done.err
+    assert not any("technique" in line for line in lines)
+
+
+def test_verbose_twice_shows_a_table(warpgate, echo):
+    done = connect(warpgate, echo, "-vv", input=b"x")
     lines = done.err.splitlines()
     (head,) = (line for line in lines if line.split()[:2] == ["technique", "way"])
     rows = lines[lines.index(head) + 1 :]
-    assert rows and all(row[head.index("result") - 1] == " " for row in rows)
     assert any("direct_connect" in row and " won" in row for row in rows)
-    assert any("ruled out: " in row for row in rows)
-    assert "connected: direct over TCP" in done.err
-    assert "build_node_address" in done.err
+
+
+def test_events_explain_the_connect(warpgate, echo):
+    done = connect(warpgate, echo, "--json", input=b"x")
+    explained = done.event("explained")
+    assert {row["attempt"] for row in explained["report"]} == {
+        row["attempt"] for row in done.event("connected")["report"]
+    }
+    assert "not_direct" not in explained and explained["peer_report"] == []
 
 
 def test_a_person_at_a_terminal(warpgate):

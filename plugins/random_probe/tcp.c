@@ -101,16 +101,26 @@ static int fresh_port(warp_attempt *attempt, warp_tcp_port **out, uint32_t *retr
 
 /* ---- the opener ------------------------------------------------------------------------------ */
 
-/* Where the SYN that opens port `i` goes: what matters is the address, and the port only where the
- * prober's is known or foretold. */
+/* Does our NAT let in whatever comes from the prober's address? Then the SYNs that open ports go to
+ * another port of it than the prober's own, and are given up after one packet: the guess meets the
+ * listener. A filter that wants the port wants the prober's own, and the guess then meets the very
+ * SYN that opened it: a listener's answer would carry another sequence number than the one that the
+ * NAT's connection tracker has seen, and be dropped. So there the SYN has to stay. */
+static bool any_port_opens(warp_attempt *attempt) {
+  return warp_attempt_combo(attempt)->self->tcp.filtering == WARP_NAT_ADDRESS_DEPENDENT;
+}
+
+/* Where the SYN that opens port `i` goes. */
 static warp_addr opening_target(warp_attempt *attempt, unsigned i) {
   const guess_tcp *g = wg_guess_own(attempt);
   warp_addr to = *peer_of(attempt);
   if (g->aim_count > 0)
     to.port = g->aims[i % g->aim_count];
   if (wg_guess_plan(attempt)->opener_one_socket) {
-    unsigned port = to.port + i;
+    unsigned port = to.port + 1 + i;
     to.port = (uint16_t)(port <= WG_PORT_LAST ? port : port - WG_PORT_LAST + WG_PORT_FIRST - 1);
+  } else if (any_port_opens(attempt)) {
+    to.port = (uint16_t)(to.port < WG_PORT_LAST ? to.port + 1 : to.port - 1);
   }
   return to;
 }
@@ -158,7 +168,8 @@ static void refresh(warp_attempt *attempt);
 static void wait_for_guess(warp_attempt *attempt) {
   guess_tcp *g = wg_guess_own(attempt);
   g->burst = 0;
-  warp_attempt_timer(attempt, SLOT_GRACE, DIAL_MS, withdraw);
+  if (any_port_opens(attempt))
+    warp_attempt_timer(attempt, SLOT_GRACE, DIAL_MS, withdraw);
   warp_attempt_timer(attempt, SLOT_REFRESH, REFRESH_MS, refresh);
 }
 

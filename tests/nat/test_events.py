@@ -30,7 +30,7 @@ def test_a_server_is_stopped_and_started_and_the_next_trial_finds_it(natsim):
 
 def test_a_server_that_stays_down_is_up_in_the_next_trial(natsim):
     trials = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 5, "--trials", 2, "--jobs",
-                           1, "--event", "150:stop-turn", "--without", "names,ntp", *watcher(1))
+                           1, "--event", "150:stop-stun", "--without", "names,ntp", *watcher(1))
     assert [t["reason"] for t in trials] == ["answered, silent"] * 2
 
 

@@ -322,7 +322,8 @@ static void heard(warp_attempt *attempt, warp_path *path, warp_udp_socket *socke
     warp_attempt_timer_stop(attempt, SLOT_REFRESH);
     warp_attempt_timer_stop(attempt, SLOT_GRACE);
     warp_attempt_timer(attempt, SLOT_PROBE, KEEP_MS, keep_alive);
-  } else if (g->opener && first && !acknowledged && wg_guess_plan(attempt)->second_round) {
+  } else if (g->opener && first && !acknowledged && !g->policy.exact &&
+             wg_guess_plan(attempt)->second_round) {
     begin_second_round(attempt, from);
   }
   /* The client's first flight is of no use before there is an address to send it to. */

@@ -26,6 +26,8 @@ static side side_of(const warp_endpoint *endpoint, warp_transport transport) {
     out.reuse = WARP_ABILITY_YES; /* the answer to a SYN leaves from the port that it came to */
   if (axes->translation == WARP_TRANSLATION_NONE)
     out.mapping = ei;
+  if (transport == WARP_TCP)
+    out.reuse = WARP_ABILITY_YES; /* a SYN's answer can come from nowhere else */
   if ((endpoint->port_mapped & (unsigned)transport) != 0)
     out.mapping = out.filtering = ei; /* the router lets everybody in at that port */
   out.known = out.mapping == ei;

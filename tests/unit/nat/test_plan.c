@@ -294,6 +294,22 @@ static void test_opened_by_the_router(void **state) {
   assert_int_equal(wg_nat_plan(&a, &b, WARP_TCP, true, NULL, 0).strategy, WG_STRATEGY_PLAIN);
 }
 
+/* A connection's answer comes from where it was dialled, or there is none. */
+static void test_tcp_reuses(void **state) {
+  (void)state;
+  unsigned direct = 0;
+  for (size_t i = 0; i < 9; i++) {
+    for (size_t j = 0; j < 9; j++) {
+      warp_endpoint a = endpoint_of(i, WARP_ALLOC_RANDOM, WARP_ABILITY_NO);
+      warp_endpoint b = endpoint_of(j, WARP_ALLOC_RANDOM, WARP_ABILITY_NO);
+      wg_plan plan = wg_nat_plan(&a, &b, WARP_TCP, true, NULL, 0);
+      assert_int_equal(letter(&plan), random_reuse[i][j]);
+      direct += plan.strategy != WG_STRATEGY_NONE;
+    }
+  }
+  assert_int_equal(direct, 77);
+}
+
 static void test_predict(void **state) {
   (void)state;
   warp_nat_axes axes = {.step = 1};
@@ -379,6 +395,7 @@ int main(void) {
       cmocka_unit_test(test_unknown_is_never_ruled_out),
       cmocka_unit_test(test_no_translation),
       cmocka_unit_test(test_opened_by_the_router),
+      cmocka_unit_test(test_tcp_reuses),
       cmocka_unit_test(test_predict),
       cmocka_unit_test(test_port_walk),
       cmocka_unit_test(test_walk_is_random),

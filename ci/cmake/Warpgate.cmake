@@ -146,7 +146,7 @@ function(warpgate_library)
       $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src/include> $<INSTALL_INTERFACE:include>)
     target_link_libraries(${target} PRIVATE
       OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO
-      PkgConfig::UPNP NATPMP::NATPMP)
+      PkgConfig::UPNP NATPMP::NATPMP ${CMAKE_DL_LIBS})
     set_target_properties(${target} PROPERTIES OUTPUT_NAME warpgate LINKER_LANGUAGE C)
   endforeach()
   set_target_properties(warpgate PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)

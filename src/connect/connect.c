@@ -86,6 +86,12 @@ void wg_connect_set_record(wg_connect *connect, const wg_record *record, const u
   connect->record_len = len;
 }
 
+void wg_connect_set_plugins(wg_connect *connect, wg_plugin_list plugins,
+                            const wg_settings *settings) {
+  connect->config.plugins = plugins;
+  connect->config.settings = *settings;
+}
+
 void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
                        void *arg) {
   connect->on_pipe = on_pipe;

@@ -85,6 +85,10 @@ void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg);
  */
 void wg_connect_set_record(wg_connect *connect, const wg_record *record, const uint8_t *bytes,
                            size_t len);
+/* Other plugins than those of the configuration, and the numbers set for them; the list is
+ * borrowed, the settings are copied. Before the first session only. */
+void wg_connect_set_plugins(wg_connect *connect, wg_plugin_list plugins,
+                            const wg_settings *settings);
 /* Who takes incoming pipes; with NULL every stranger is refused. */
 void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
                        void *arg);

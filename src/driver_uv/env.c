@@ -99,6 +99,7 @@ static const wg_env_ops ops = {
     .file_write = wg_uv_file_write,
     .portmap_open = wg_uv_portmap_open,
     .portmap_close = wg_uv_portmap_close,
+    .modules_load = wg_uv_modules_load,
     .machine_id = wg_uv_machine_id,
 };
 

@@ -151,6 +151,8 @@ int wg_uv_file_read(wg_env *env, const char *dir, const char *name, void *out, s
                     size_t *len);
 int wg_uv_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len);
 int wg_uv_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
+int wg_uv_modules_load(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb,
+                       void *arg);
 int wg_uv_machine_id(wg_env *env, void *out, size_t cap, size_t *len);
 
 #endif

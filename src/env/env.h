@@ -190,8 +190,9 @@ typedef struct wg_env_ops {
   /* Has the router close it; the loop lives at most WG_PORTMAP_CLOSE_MS longer for that. */
   void (*portmap_close)(wg_portmap *portmap);
   /* Loads every "*.so" of a folder, in the order of their names, and tells of each before it
-   * returns. They stay loaded. WARP_NOT_FOUND (no such folder), WARP_PERMISSION (others may write
-   * to it), WARP_UNSUPPORTED, WARP_IO. */
+   * returns. They stay loaded. Links and files that others may write to are not loaded.
+   * WARP_NOT_FOUND (no such folder), WARP_PERMISSION (others may write to it), WARP_UNSUPPORTED,
+   * WARP_NOMEM, WARP_IO. */
   int (*modules_load)(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb, void *arg);
 
   /* Hardware identifiers of this machine, stable over boots, unhashed. WARP_NOT_FOUND. */

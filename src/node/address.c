@@ -121,7 +121,3 @@ void wg_node_build_address(warp_node *node) {
                     "record of %zu bytes, %zu endpoint%s", node->record_len,
                     node->record.endpoint_count, node->record.endpoint_count == 1 ? "" : "s");
 }
-
-void wg_node_setup_plugins(warp_node *node) {
-  wg_node_step_done(node, WARP_START_SETUP_TRAVERSAL_PLUGINS, WARP_OK, "built-in plugins");
-}

@@ -72,10 +72,10 @@ int wg_node_copy_conf(warp_node *node, const warp_conf *conf) {
     copy->server_timeout_ms = warp_conf_default().server_timeout_ms;
   bool ok = copy_string(node, &copy->data_dir) && copy_string(node, &copy->key_name) &&
             copy_string(node, &copy->machine_id) && copy_string(node, &copy->ca_file) &&
-            copy_list(node, &copy->interfaces) && copy_list(node, &copy->stun_servers) &&
-            copy_list(node, &copy->turn_servers) && copy_list(node, &copy->brokers) &&
-            copy_list(node, &copy->name_servers) && copy_list(node, &copy->ntp_servers) &&
-            copy_list(node, &copy->settings);
+            copy_string(node, &copy->plugin_dir) && copy_list(node, &copy->interfaces) &&
+            copy_list(node, &copy->stun_servers) && copy_list(node, &copy->turn_servers) &&
+            copy_list(node, &copy->brokers) && copy_list(node, &copy->name_servers) &&
+            copy_list(node, &copy->ntp_servers) && copy_list(node, &copy->settings);
   return ok ? WARP_OK : WARP_NOMEM;
 }
 

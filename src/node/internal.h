@@ -4,6 +4,7 @@
 
 #include "base/addr.h"
 #include "connect/connect.h"
+#include "connect/plugin_set.h"
 #include "nickname/names.h"
 #include "node/clock.h"
 #include "node/measure.h"
@@ -68,6 +69,7 @@ struct warp_node {
   warp_conf conf;            /* points into `strings` */
   wg_list strings;
   wg_settings settings;
+  wg_plugin_set plugins;
   wg_node_state state;
   warp_node_on_start on_start;
   void *on_start_arg;
@@ -141,17 +143,21 @@ void wg_node_start_failed(warp_node *node, int status);
 void wg_node_load_interfaces(warp_node *node); /* uplinks.c */
 void wg_node_load_machine(warp_node *node);
 void wg_node_load_key(warp_node *node);
-void wg_node_init_clock(warp_node *node);        /* coordination.c */
-void wg_node_init_punching(warp_node *node);     /* coordination.c */
-void wg_node_start_maintenance(warp_node *node); /* coordination.c */
-void wg_node_measure(warp_node *node);           /* stun.c */
-void wg_node_setup_signal(warp_node *node);      /* signalling.c */
-void wg_node_listen_on_ifs(warp_node *node);     /* listen.c */
-void wg_node_build_address(warp_node *node);     /* address.c */
-void wg_node_setup_names(warp_node *node);       /* nicknames.c */
-void wg_node_setup_plugins(warp_node *node);
+void wg_node_init_clock(warp_node *node);               /* coordination.c */
+void wg_node_init_punching(warp_node *node);            /* coordination.c */
+void wg_node_start_maintenance(warp_node *node);        /* coordination.c */
+void wg_node_measure(warp_node *node);                  /* stun.c */
+void wg_node_setup_signal(warp_node *node);             /* signalling.c */
+void wg_node_listen_on_ifs(warp_node *node);            /* listen.c */
+void wg_node_build_address(warp_node *node);            /* address.c */
+void wg_node_setup_names(warp_node *node);              /* nicknames.c */
+void wg_node_setup_plugins(warp_node *node);            /* plugins.c */
 void wg_node_start_port_forwarding(warp_node *node);    /* portmap.c */
 void wg_node_finalize_port_forwarding(warp_node *node); /* portmap.c */
+
+/* Reads the settings that a person wrote; what is wrong is logged by `log`: WARP_INVALID. With a
+ * plugin directory that waits for its plugins, because they have settings too. (plugins.c) */
+int wg_node_read_settings(warp_node *node, const wg_log *log);
 
 /* What the router opened and strangers really reach; NULL: nothing, or only up to another NAT. */
 const warp_addr *wg_opening_address(const wg_opening *opening);

@@ -5,15 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a person wrote wrong is better said than left out. */
-static int read_settings(warp_node *node, const warp_conf *conf) {
-  char why[160];
-  int status = wg_settings_read(&node->settings, conf->settings, wg_plugin_table, why, sizeof why);
-  if (status != WARP_OK && conf->on_log != NULL)
-    conf->on_log(conf->log_arg, WARP_LOG_ERROR, why);
-  return status;
-}
-
 int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, void *arg,
                   warp_node **out) {
   if (env == NULL || conf == NULL || cb == NULL || out == NULL)
@@ -27,8 +18,9 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
   int status = wg_node_copy_conf(node, conf);
   if (status == WARP_OK && node->conf.seed == 0)
     status = env->ops->random(env, &node->conf.seed, sizeof node->conf.seed);
-  if (status == WARP_OK)
-    status = read_settings(node, conf);
+  wg_plugin_set_init(&node->plugins);
+  if (status == WARP_OK && conf->plugin_dir == NULL)
+    status = wg_node_read_settings(node, &(wg_log){.sink = conf->on_log, .arg = conf->log_arg});
   if (status != WARP_OK) {
     wg_node_free_conf(node);
     free(node);

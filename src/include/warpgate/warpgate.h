@@ -349,8 +349,8 @@ typedef struct warp_node warp_node;
  * program closes it. */
 typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
 /* Starts a node; the program owns it and ends it by warp_node_close. WARP_INVALID (also for a
- * setting that does not exist or is out of its range: the log names it), WARP_NOMEM, WARP_IO (no
- * randomness). On WARP_OK `*out` may be closed at any time. The callback gets
+ * setting that does not exist or is out of its range: the log names it; with a plugin directory
+ * that comes by the callback), WARP_NOMEM, WARP_IO (no randomness). On WARP_OK `*out` may be closed at any time. The callback gets
  * WARP_UNREACHABLE without a network interface, WARP_ADDR_IN_USE for a port that is taken,
  * WARP_INVALID for the text of a broker or name server, WARP_MALFORMED, WARP_VERSION or
  * WARP_PERMISSION for a key that cannot be used, and what else the system says. */

@@ -1,4 +1,4 @@
-/* The data folders of a host, in memory. */
+/* The data folders of a host, in memory, and its folder of shared objects. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -71,6 +71,25 @@ int sim_file_write(wg_env *env, const char *dir, const char *name, const void *d
   file->len = len;
   if (len > 0) {
     memcpy(file->data, data, len);
+  }
+  return WARP_OK;
+}
+
+void sim_host_set_modules(sim_host *host, const sim_module *modules, size_t count) {
+  host->modules = modules;
+  host->module_count = count;
+}
+
+int sim_modules_load(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb, void *arg) {
+  (void)dir;
+  (void)symbol;
+  const sim_host *host = SIM_HOST(env);
+  if (host->modules == NULL) {
+    return WARP_NOT_FOUND;
+  }
+  for (size_t i = 0; i < host->module_count; i++) {
+    const sim_module *module = &host->modules[i];
+    cb(arg, module->file, module->entry, module->error);
   }
   return WARP_OK;
 }

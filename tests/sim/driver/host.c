@@ -419,6 +419,7 @@ const wg_env_ops sim_env_ops = {
     .file_read = sim_file_read,
     .file_load = sim_file_load,
     .file_write = sim_file_write,
+    .modules_load = sim_modules_load,
     .portmap_open = sim_portmap_open,
     .portmap_close = sim_portmap_close,
     .machine_id = host_machine_id,

@@ -158,6 +158,8 @@ struct sim_host {
   uint8_t machine_id[64], mac[6];
   size_t machine_id_len;
   int file_status;
+  const sim_module *modules; /* NULL: no folder */
+  size_t module_count;
   wg_list files, udp, tcp, listeners, resolves, brokers, portmaps;
 };
 
@@ -303,6 +305,7 @@ int sim_file_read(wg_env *env, const char *dir, const char *name, void *out, siz
                   size_t *len);
 int sim_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len);
 int sim_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
+int sim_modules_load(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb, void *arg);
 void sim_files_free(sim_host *host);
 
 #endif

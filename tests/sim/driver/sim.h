@@ -160,6 +160,15 @@ void sim_host_set_file_status(sim_host *host, int status);
 /* The host's hardware identifiers; `len` at most 64, 0 for none. Default: 16 bytes of its own. */
 void sim_host_set_machine_id(sim_host *host, const void *id, size_t len);
 
+/* One shared object of the host's only folder of them. */
+typedef struct sim_module {
+  const char *file;
+  void *entry;       /* NULL: it cannot be loaded */
+  const char *error; /* why */
+} sim_module;
+/* What that folder holds, whatever it is called; borrowed. There is none before. */
+void sim_host_set_modules(sim_host *host, const sim_module *modules, size_t count);
+
 /*
  * The environment of a host keeps env.h to the letter. What it leaves open is settled so:
  * - A socket has one family, whatever WG_SOCK_V6ONLY says. A datagram goes to the most specific

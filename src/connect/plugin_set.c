@@ -1,10 +1,9 @@
 #include "connect/plugin_set.h"
 
+#include "connect/connect.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { NAME_LEN = 24 }; /* with its NUL; on the wire, too (WG_PLUGIN_NAME_LEN) */
 
 /* ---- what can be seen of a descriptor -------------------------------------------------------- */
 
@@ -21,7 +20,7 @@ static int refuse(int status, char *why, size_t room, const char *format, ...) {
 
 static bool is_name(const char *name) {
   size_t len = name != NULL ? strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") : 0;
-  return len > 0 && len < NAME_LEN && name[len] == '\0';
+  return len > 0 && len < WG_PLUGIN_NAME_LEN && name[len] == '\0';
 }
 
 /* Words that mean something else where plugins are named. */
@@ -46,7 +45,7 @@ static int check_settings(const warp_setting *table, char *why, size_t room) {
     if (!is_name(setting->name) || is_named_before(table, i))
       return refuse(WARP_INVALID, why, room,
                     "setting %zu has no name of its own of up to %d characters a-z, 0-9 and _", i,
-                    NAME_LEN - 1);
+                    WG_PLUGIN_NAME_LEN - 1);
     if (setting->least > setting->fallback || setting->fallback > setting->most)
       return refuse(WARP_INVALID, why, room, "setting %s: its fallback is out of its own range",
                     setting->name);
@@ -66,9 +65,9 @@ static int check_numbers(const warp_plugin *plugin, char *why, size_t room) {
   if (plugin->route_types == 0 || (plugin->route_types & ~routes) != 0)
     return refuse(WARP_INVALID, why, room, "route types 0x%x: none, or unknown ones",
                   plugin->route_types);
-  if (plugin->timeout_ms == 0 || plugin->timeout_ms > WG_PLUGIN_TIMEOUT_MS)
+  if (plugin->timeout_ms == 0 || plugin->timeout_ms > WG_ATTEMPT_TIMEOUT_MS)
     return refuse(WARP_INVALID, why, room, "a timeout of %u ms, where 1 to %d may be",
-                  (unsigned)plugin->timeout_ms, WG_PLUGIN_TIMEOUT_MS);
+                  (unsigned)plugin->timeout_ms, WG_ATTEMPT_TIMEOUT_MS);
   if (plugin->state_size > WG_PLUGIN_STATE_MAX)
     return refuse(WARP_INVALID, why, room, "%zu bytes of state, where %d may be",
                   plugin->state_size, WG_PLUGIN_STATE_MAX);
@@ -84,7 +83,7 @@ int wg_plugin_check(const warp_plugin *plugin, wg_plugin_list taken, char *why, 
   if (!is_name(plugin->name) || is_reserved(plugin->name))
     return refuse(WARP_INVALID, why, room,
                   "its name is none: up to %d characters a-z, 0-9 and _, not auto or node",
-                  NAME_LEN - 1);
+                  WG_PLUGIN_NAME_LEN - 1);
   if (wg_plugin_find(taken, plugin->name) != NULL)
     return refuse(WARP_NAME_TAKEN, why, room, "there is a plugin %s already", plugin->name);
   if (plugin->run == NULL)

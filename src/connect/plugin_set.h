@@ -9,7 +9,6 @@
 enum {
   WG_PLUGINS_MAX = 64,         /* in all: each one makes attempts, and a session has room for 96 */
   WG_PLUGIN_SETTINGS_MAX = 64, /* of one plugin: a table without an end must not be read on */
-  WG_PLUGIN_TIMEOUT_MS = 180000,  /* of an attempt: the peer's side of a session lives 200 s */
   WG_PLUGIN_STATE_MAX = 16 << 20, /* bytes of an attempt, of which there may be 96 */
   WG_PLUGIN_WHY_LEN = 200,
 };

@@ -21,7 +21,7 @@ import theory
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "natsim"))
 
-from report.results import Problems, Trial, read_record, read_run  # noqa: E402
+from report.results import Problems, Trial, Unusable, read_record, read_run  # noqa: E402
 from scipy.stats import binomtest  # noqa: E402
 
 RTT_MS = 40  # natsim's default: between the sites, and between a site and the servers
@@ -46,7 +46,7 @@ class Bench:
         if not good:
             self.failures.append(what)
 
-    def run(self, name: str, *arguments: str, failing: bool = False) -> list[Trial]:
+    def run(self, name: str, *arguments: str) -> list[Trial]:
         """One natsim run into a folder of its own. The command is told as a person would say it."""
         folder = self.out / name
         shown = ["natsim", *arguments]
@@ -58,7 +58,11 @@ class Bench:
             last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
             self.check(False, f"`{shlex.join(shown)}` ended with {done.returncode}: {last}")
         problems = Problems()
-        trials = read_run(folder, problems).trials
+        try:
+            trials = read_run(folder, problems).trials
+        except Unusable as error:
+            self.check(False, str(error))
+            return []
         for line in problems.all():
             self.check(False, line)
         return trials

@@ -255,6 +255,78 @@ static void test_relay_of_one_side(void **state) {
   }
 }
 
+/* ---- brokers -------------------------------------------------------------------------------- */
+
+/* A broker that keeps messages for one of the two back for a while. */
+enum { HELD_MAX = 32, HELD_BYTES = 4096 };
+typedef struct held {
+  struct slow_broker *broker;
+  wg_timer timer;
+  char topic[64];
+  uint8_t data[HELD_BYTES];
+  size_t len;
+} held;
+typedef struct slow_broker {
+  sim_broker *broker;
+  wg_env *env;
+  char topic[64]; /* the first one that is seen is slow */
+  held held[HELD_MAX];
+  size_t count;
+} slow_broker;
+
+static void deliver(void *arg) {
+  held *message = arg;
+  sim_broker_inject(message->broker->broker, message->topic, message->data, message->len);
+}
+
+static bool hold(void *arg, const char *topic, const uint8_t *data, size_t len) {
+  slow_broker *self = arg;
+  if (self->topic[0] == '\0')
+    snprintf(self->topic, sizeof self->topic, "%s", topic);
+  if (strcmp(self->topic, topic) != 0)
+    return true;
+  assert_true(self->count < HELD_MAX && len <= HELD_BYTES);
+  held *message = &self->held[self->count++];
+  message->broker = self;
+  snprintf(message->topic, sizeof message->topic, "%s", topic);
+  memcpy(message->data, data, len);
+  message->len = len;
+  wg_timer_start(self->env, &message->timer, 700000, deliver, message);
+  return false;
+}
+
+static void test_slow_broker(void **state) {
+  (void)state;
+  for (unsigned n = 0; n < 12; n++) {
+    static slow_broker slow;
+    crossing on;
+    build(&on, "restricted", "port-restricted", 1100 + n);
+    start(&on);
+    slow = (slow_broker){.broker = on.both.net.broker, .env = sim_host_env(on.both.net.server)};
+    sim_broker_set_tap(on.both.net.broker, hold, &slow);
+    assert_true(cross(&on, n % 2 == 0, n * 5000));
+    check_one_pipe(&on);
+    finish(&on);
+  }
+}
+
+/* Each message comes twice. */
+static void test_two_brokers(void **state) {
+  (void)state;
+  for (uint64_t ms = 0; ms < 90; ms += 6) {
+    crossing on;
+    build(&on, "restricted", "symmetric", 1200 + ms);
+    sim_broker_start(on.both.net.server, 2883);
+    const char *const brokers[] = {on.both.net.brokers[0], "203.0.113.10:2883", NULL};
+    on.both.a.conf.brokers = on.both.b.conf.brokers = brokers;
+    on.both.a.conf.sig_pipe_no = on.both.b.conf.sig_pipe_no = 2;
+    start(&on);
+    assert_true(cross(&on, ms % 4 == 0, ms * 1000));
+    check_one_pipe(&on);
+    finish(&on);
+  }
+}
+
 /* ---- options that differ --------------------------------------------------------------------- */
 
 static void differing(const warp_connect_options *a, const warp_connect_options *b, unsigned seed,
@@ -391,6 +463,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_offset),         cmocka_unit_test(test_hundred_crossings),
       cmocka_unit_test(test_without_brokers),      cmocka_unit_test(test_relay_of_one_side),
+      cmocka_unit_test(test_slow_broker),          cmocka_unit_test(test_two_brokers),
       cmocka_unit_test(test_options_differ),       cmocka_unit_test(test_one_gives_up),
       cmocka_unit_test(test_no_strangers),         cmocka_unit_test(test_late_call_joins),
       cmocka_unit_test(test_joined_peer_vanishes), cmocka_unit_test(test_closed_while_waiting),

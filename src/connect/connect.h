@@ -33,7 +33,8 @@ enum {
   WG_HEAD_START_MS = 200,
   WG_GRACE_MS = 12000, /* a ready relay waits this long for attempts that may still go direct */
   WG_OPEN_REPEAT_MS = 1000, /* a broker takes a second to be back; doubles with every repetition */
-  WG_OPEN_REPEATS = 5,      /* half a minute in all: a router that starts again */
+  WG_OPEN_DOUBLED = 2,      /* times, to 4 s: who is back should not wait for long */
+  WG_OPEN_REPEATS = 9,      /* half a minute in all: a router that starts again */
   WG_OPEN_UNSENT = 2,       /* repetitions for a message that no broker has taken yet */
   WG_REPORT_ANSWERS = 2,    /* of one session: the end may come while the first is on its way */
   WG_REPORT_DETAIL = 120,   /* bytes of each row's line, so that 18 rows fit into a message */

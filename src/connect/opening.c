@@ -68,7 +68,8 @@ static void say_again(void *arg);
 
 static void plan_again(warp_attempt *attempt) {
   wg_opening *opening = attempt->opening;
-  uint64_t delay_us = (uint64_t)WG_OPEN_REPEAT_MS * 1000 << opening->tries;
+  unsigned doubled = opening->tries < WG_OPEN_DOUBLED ? opening->tries : WG_OPEN_DOUBLED;
+  uint64_t delay_us = (uint64_t)WG_OPEN_REPEAT_MS * 1000 << doubled;
   opening->tries++;
   wg_timer_start(attempt->session->connect->config.env, &opening->timer, delay_us, say_again,
                  attempt);

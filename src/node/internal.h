@@ -7,6 +7,7 @@
 #include "connect/plugin_set.h"
 #include "nickname/names.h"
 #include "node/clock.h"
+#include "node/lifetime.h"
 #include "node/measure.h"
 #include "node/node.h"
 #include "wire/networks.h"
@@ -17,6 +18,7 @@ enum {
   WG_NODE_STUN_SERVERS = 4,              /* two are needed to tell a wrong one, more add nothing */
   WG_NODE_PORT_TURNS = 256,              /* listen ports tried: so many programs on one machine */
   WG_RECORD_LIFETIME_S = 86400,          /* a record is issued anew at half of this */
+  WG_LIFETIME_DELAY_MS = 10000,          /* how long mappings live is of no hurry */
   WG_MAPPING_REFRESH_S =
       20, /* under the 30 s that common NATs keep UDP mappings (RFC 4787 REQ-5 asks for 120) */
   WG_PORTMAP_START_MS = 300, /* a start waits for routers that answer at once (NAT-PMP: RFC 6886
@@ -56,6 +58,7 @@ typedef struct wg_uplink {
   bool recalled;        /* it is what an earlier start measured */
   int64_t measured_ms;  /* when, since 1970 UTC */
   wg_measured found;
+  wg_lifetime *lifetime; /* being learned, or NULL */
   wg_mapping *udp_mapping, *tcp_mapping;
   bool udp_awaited, tcp_awaited; /* the start waits for the mapping */
   warp_addr external_udp, external_tcp;
@@ -170,6 +173,10 @@ const wg_uplink *wg_node_uplink(const warp_node *node, int family);
 size_t wg_node_broker_count(const warp_node *node);
 /* Looks up STUN and TURN servers; `done` runs when all answered or were given up. */
 void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node));
+/* The server to ask first; NULL: none of this family. */
+const warp_addr *wg_node_stun_server(const warp_node *node, int family);
+/* How often the shared socket's mapping is to be refreshed. */
+unsigned wg_node_refresh_s(const wg_uplink *uplink);
 /* Reads the file of known networks. */
 void wg_node_load_networks(warp_node *node);
 /* Takes over what was measured of the network that the first answers show, when it is not older

@@ -101,23 +101,15 @@ static void on_tcp_mapping(void *arg, int status, const warp_addr *external) {
   on_mapping(uplink, &uplink->external_tcp, &uplink->tcp_awaited, status, external);
 }
 
-static const warp_addr *stun_server(const warp_node *node, int family) {
-  for (size_t i = 0; i < node->stun_count; i++) {
-    if (node->stun_servers[i].family == family)
-      return &node->stun_servers[i];
-  }
-  return NULL;
-}
-
 /* A server that did not answer the measurement is not waited for once more: if it comes to life,
  * the record is renewed. */
 static void start_mappings(warp_node *node, wg_uplink *uplink) {
-  const warp_addr *server = stun_server(node, uplink->interface.addr.family);
+  const warp_addr *server = wg_node_stun_server(node, uplink->interface.addr.family);
   if (server == NULL)
     return;
   warp_addr local = wg_addr_with_port(&uplink->interface.addr, node->port);
-  if (wg_mapping_udp(node->env, &uplink->mux, server, WG_MAPPING_REFRESH_S, on_udp_mapping, uplink,
-                     &uplink->udp_mapping) == WARP_OK)
+  if (wg_mapping_udp(node->env, &uplink->mux, server, wg_node_refresh_s(uplink), on_udp_mapping,
+                     uplink, &uplink->udp_mapping) == WARP_OK)
     uplink->udp_awaited = uplink->measured;
   if (wg_mapping_tcp(node->env, &local, server, WG_MAPPING_REFRESH_S, on_tcp_mapping, uplink,
                      &uplink->tcp_mapping) == WARP_OK)
@@ -144,11 +136,14 @@ void wg_node_close_sockets(warp_node *node) {
     wg_uplink *uplink = &node->uplinks[i];
     if (uplink->measure != NULL)
       wg_measure_cancel(uplink->measure);
+    if (uplink->lifetime != NULL)
+      wg_lifetime_close(uplink->lifetime);
     if (uplink->udp_mapping != NULL)
       wg_mapping_close(uplink->udp_mapping);
     if (uplink->tcp_mapping != NULL)
       wg_mapping_close(uplink->tcp_mapping);
     uplink->measure = NULL;
+    uplink->lifetime = NULL;
     uplink->udp_mapping = uplink->tcp_mapping = NULL;
   }
   wg_node_close_openings(node);

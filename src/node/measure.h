@@ -55,6 +55,8 @@ int wg_mapping_udp(wg_env *env, struct wg_mux *mux, const warp_addr *server, uns
 int wg_mapping_tcp(wg_env *env, const warp_addr *local, const warp_addr *server, unsigned refresh_s,
                    wg_mapping_cb cb, void *arg, wg_mapping **out);
 void wg_mapping_input(wg_mapping *mapping, const uint8_t *data, size_t len, const warp_addr *from);
+/* Asks so often from the next time on. */
+void wg_mapping_set_refresh(wg_mapping *mapping, unsigned refresh_s);
 void wg_mapping_close(wg_mapping *mapping);
 
 #endif

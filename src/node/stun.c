@@ -134,6 +134,47 @@ static void prefer_server(const wg_uplink *uplink, size_t server) {
   node->stun_servers[first] = best;
 }
 
+const warp_addr *wg_node_stun_server(const warp_node *node, int family) {
+  for (size_t i = 0; i < node->stun_count; i++) {
+    if (node->stun_servers[i].family == family)
+      return &node->stun_servers[i];
+  }
+  return NULL;
+}
+
+/* ---- how long mappings live ------------------------------------------------------------------ */
+
+unsigned wg_node_refresh_s(const wg_uplink *uplink) {
+  unsigned lifetime_s = uplink->found.udp.lifetime_s, half_s = lifetime_s / 2;
+  if (lifetime_s == 0 || half_s >= WG_MAPPING_REFRESH_S)
+    return WG_MAPPING_REFRESH_S;
+  return half_s > 0 ? half_s : 1;
+}
+
+/* Published when the record is renewed for another reason: peers can do without. */
+static void on_lifetime(void *arg, unsigned lived_s, unsigned died_s, bool last) {
+  wg_uplink *uplink = arg;
+  if (!last)
+    return;
+  uplink->lifetime = NULL;
+  uplink->found.udp.lifetime_s = (uint16_t)wg_lifetime_known_s(lived_s, died_s);
+  if (uplink->udp_mapping != NULL)
+    wg_mapping_set_refresh(uplink->udp_mapping, wg_node_refresh_s(uplink));
+  wg_node_remember(uplink);
+}
+
+static void learn_lifetime(wg_uplink *uplink) {
+  warp_node *node = uplink->node;
+  const warp_addr *server = wg_node_stun_server(node, uplink->interface.addr.family);
+  if (uplink->lifetime == NULL && server != NULL && uplink->found.udp.lifetime_s == 0 &&
+      uplink->found.udp.translation == WARP_TRANSLATION_NAT &&
+      wg_lifetime_start(node->env, &uplink->interface.addr, server, WG_LIFETIME_DELAY_MS,
+                        on_lifetime, uplink, &uplink->lifetime) != WARP_OK)
+    uplink->lifetime = NULL;
+}
+
+/* ---- the measurement ------------------------------------------------------------------------- */
+
 static void on_measured(void *arg, const wg_measured *found, bool last) {
   wg_uplink *uplink = arg;
   warp_node *node = uplink->node;
@@ -141,7 +182,9 @@ static void on_measured(void *arg, const wg_measured *found, bool last) {
   bool first = uplink->measure_awaited;
   if (uplink->recalled && !last)
     return; /* what is not certain yet is no reason to doubt what was */
-  bool changed = heard && (!wg_axes_equal(&uplink->found.udp, &found->udp) ||
+  warp_nat_axes udp = found->udp;
+  udp.lifetime_s = uplink->found.udp.lifetime_s; /* learned apart from the rest */
+  bool changed = heard && (!wg_axes_equal(&uplink->found.udp, &udp) ||
                            !wg_axes_equal(&uplink->found.tcp, &found->tcp));
   if (last)
     uplink->measure = NULL;
@@ -150,8 +193,11 @@ static void on_measured(void *arg, const wg_measured *found, bool last) {
     uplink->recalled = false;
     uplink->measured_ms = wg_utc_ms(node->env, &node->clock);
     uplink->found = *found;
-    if (last)
+    uplink->found.udp = udp;
+    if (last) {
       wg_node_remember(uplink);
+      learn_lifetime(uplink);
+    }
   }
   uplink->measure_awaited = false;
   if (first) {

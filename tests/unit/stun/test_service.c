@@ -31,8 +31,9 @@ static stun_service serve(const char *one, const char *other, bool connect_back)
 typedef struct asking {
   unsigned endpoint;
   bool tcp, fingerprint;
-  int change;  /* -1: no CHANGE-REQUEST */
-  int unknown; /* -1: no attribute of this type */
+  int change;        /* -1: no CHANGE-REQUEST */
+  int unknown;       /* -1: no attribute of this type */
+  int response_port; /* 0: none, -1: port 0 */
   const char *from;
   wg_stun_class class;
 } asking;
@@ -46,6 +47,10 @@ static stun_answer ask(const stun_service *service, const asking *how) {
   }
   if (how->unknown >= 0) {
     wg_stun_attr_u32(&writer, (uint16_t)how->unknown, 0);
+  }
+  if (how->response_port != 0) {
+    uint32_t port = how->response_port > 0 ? (uint32_t)how->response_port : 0;
+    wg_stun_attr_u32(&writer, WG_STUN_RESPONSE_PORT, port << 16);
   }
   if (how->fingerprint) {
     wg_stun_fingerprint(&writer);
@@ -129,11 +134,32 @@ static void a_fingerprint_gets_one_back(void **state) {
   }
 }
 
+/* RFC 5780 section 7.5: only the port may be another, and only over UDP. */
+static void answers_go_to_another_port(void **state) {
+  (void)state;
+  stun_service service = serve("203.0.113.10", "198.51.100.10", false);
+  asking how = {.change = -1, .unknown = -1, .response_port = 41000, .from = "192.0.2.7:40000"};
+  stun_answer answer = ask(&service, &how);
+  warp_addr mapped, to = addr("192.0.2.7:41000"), from = addr("192.0.2.7:40000");
+  assert_true(wg_addr_equal(&answer.to, &to));
+  wg_stun_message message = read_answer(&answer, WG_STUN_SUCCESS);
+  assert_true(wg_stun_find_mapped(&message, &mapped));
+  assert_true(wg_addr_equal(&mapped, &from));
+  how.response_port = -1; /* port 0 */
+  answer = ask(&service, &how);
+  assert_refused(&answer, 400);
+  assert_true(wg_addr_equal(&answer.to, &from));
+  how.response_port = 41000;
+  how.tcp = true;
+  answer = ask(&service, &how);
+  assert_refused(&answer, 400);
+}
+
 static void unknown_attributes_are_refused(void **state) {
   (void)state;
-  enum { RESPONSE_PORT = 0x0027, PADDING = 0x0026, OPTIONAL = 0x8abc };
+  enum { PADDING = 0x0026, OPTIONAL = 0x8abc };
   stun_service service = serve("203.0.113.10", "198.51.100.10", false);
-  asking how = {.change = 6, .unknown = RESPONSE_PORT, .from = "192.0.2.7:40000"};
+  asking how = {.change = 6, .unknown = PADDING, .from = "192.0.2.7:40000"};
   stun_answer answer = ask(&service, &how);
   assert_refused(&answer, 420);
   assert_int_equal(answer.origin, 0); /* an error comes from where it was asked */
@@ -141,10 +167,7 @@ static void unknown_attributes_are_refused(void **state) {
   wg_stun_attr attr;
   assert_true(wg_stun_find(&message, WG_STUN_UNKNOWN_ATTRIBUTES, &attr));
   assert_int_equal(attr.len, 2);
-  assert_memory_equal(attr.value, "\x00\x27", 2);
-  how.unknown = PADDING;
-  answer = ask(&service, &how);
-  assert_refused(&answer, 420);
+  assert_memory_equal(attr.value, "\x00\x26", 2);
   how.unknown = OPTIONAL;
   answer = ask(&service, &how);
   read_answer(&answer, WG_STUN_SUCCESS);
@@ -207,6 +230,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(udp_answers_come_from_where_they_were_asked_for),
       cmocka_unit_test(a_fingerprint_gets_one_back),
+      cmocka_unit_test(answers_go_to_another_port),
       cmocka_unit_test(unknown_attributes_are_refused),
       cmocka_unit_test(tcp_changes_only_in_a_laboratory),
       cmocka_unit_test(what_is_no_binding_request_gets_no_answer),

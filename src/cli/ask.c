@@ -271,7 +271,7 @@ static void on_resolved(void *arg, int status, const warp_addr *addrs, size_t co
     end(one, status != WARP_OK ? status : WARP_NOT_FOUND);
     return;
   }
-  one->addr = addrs[0];
+  one->addr = one->answer->addr = addrs[0];
   one->begun_us = wg_now_us(one->all->env);
   start_packets(one);
 }

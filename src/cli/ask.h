@@ -24,6 +24,7 @@ typedef struct cli_answer {
   double ms; /* from the first packet to the answer; negative: none came */
   /* Silent over UDP, but a TCP connection to it opens in so many milliseconds; negative: no. */
   double tcp_ms;
+  warp_addr addr; /* that it was asked at; family 0: of a broker, or not found */
 } cli_answer;
 
 typedef struct cli_asks cli_asks;

@@ -4,6 +4,7 @@
 
 #include "cli/ask.h"
 #include "cli/run.h"
+#include "node/lifetime.h"
 #include "wire/record.h"
 
 enum { CLI_STEPS = 14, CLI_STEP_LEN = 200 };
@@ -22,7 +23,11 @@ typedef struct cli_check {
   cli_asks *asks;
   bool asked; /* all servers have answered or are given up */
   uv_timer_t settle;
-  bool settled; /* the measurement will not change any more */
+  bool settled;          /* the measurement will not change any more */
+  wg_lifetime *lifetime; /* being learned, or NULL */
+  bool lifetime_over;
+  unsigned lifetime_s;      /* 0: not known */
+  size_t lifetime_endpoint; /* of the record, that it is of */
   wg_record record;
 } cli_check;
 

@@ -57,13 +57,22 @@ static int judge(const cli_check *check) {
   return check->run.stun_status == WARP_OK ? CLI_OK : CLI_FAILED;
 }
 
+static bool lifetime_is_due(cli_check *check);
+
 static void finish_if_known(cli_check *check) {
-  if (!check->asked || !check->settled || check->run.state != CLI_RUNNING) {
+  if (!check->asked || !check->settled || check->run.state != CLI_RUNNING ||
+      lifetime_is_due(check)) {
     return;
   }
   int status = CLI_OK;
   if (!read_record(check)) {
     status = CLI_FAILED;
+  }
+  if (check->lifetime_endpoint < check->record.endpoint_count && check->lifetime_s != 0) {
+    check->record.endpoints[check->lifetime_endpoint].udp.lifetime_s = (uint16_t)check->lifetime_s;
+  }
+  if (status != CLI_OK) {
+    cli_note("the node has no record");
   } else if (check->run.options->json) {
     status = cli_check_print_json(check) == WARP_OK ? CLI_OK : CLI_FAILED;
   } else {
@@ -73,6 +82,51 @@ static void finish_if_known(cli_check *check) {
     status = cli_error(CLI_FAILED, "cannot write to standard output");
   }
   cli_run_stop(&check->run, status == CLI_OK ? judge(check) : status);
+}
+
+/* ---- the lifetime of mappings ---------------------------------------------------------------- */
+
+static void on_lifetime(void *arg, unsigned lived_s, unsigned died_s, bool last) {
+  cli_check *check = arg;
+  check->lifetime_s = wg_lifetime_known_s(lived_s, died_s);
+  if (!last) {
+    cli_note(died_s == 0 ? "idle mappings live %u s, trying longer"
+                         : "idle mappings do not live %u s, trying shorter",
+             died_s == 0 ? lived_s : died_s);
+    return;
+  }
+  check->lifetime = NULL;
+  check->lifetime_over = true;
+  if (check->lifetime_s == 0) {
+    cli_note("how long idle mappings live could not be learned: the STUN server does not answer to "
+             "another port (RFC 5780)");
+  }
+  finish_if_known(check);
+}
+
+/* Begins with the first STUN server that answered, and the first NAT. */
+static bool lifetime_is_due(cli_check *check) {
+  size_t count;
+  const cli_answer *answers = cli_asks_answers(check->asks, &count);
+  if (!check->run.options->lifetime || check->lifetime_over) {
+    return false;
+  }
+  for (size_t i = 0; i < count && check->lifetime == NULL && read_record(check); i++) {
+    const cli_answer *answer = &answers[i];
+    for (size_t k = 0; k < check->record.endpoint_count && check->lifetime == NULL; k++) {
+      const warp_endpoint *endpoint = &check->record.endpoints[k];
+      check->lifetime_endpoint = k;
+      if (answer->kind == CLI_STUN && answer->status == WARP_OK &&
+          endpoint->udp.translation == WARP_TRANSLATION_NAT &&
+          answer->addr.family == endpoint->family &&
+          wg_lifetime_start(warp_loop_env(check->run.loop), &endpoint->nic, &answer->addr, 0,
+                            on_lifetime, check, &check->lifetime) == WARP_OK) {
+        cli_note("asking how long idle mappings live: that takes minutes");
+      }
+    }
+  }
+  check->lifetime_over = check->lifetime == NULL;
+  return !check->lifetime_over;
 }
 
 static void on_settled(uv_timer_t *timer) {
@@ -116,6 +170,10 @@ static void on_stop(cli_run *run) {
   cli_check *check = check_of(run);
   cli_asks_free(check->asks);
   check->asks = NULL;
+  if (check->lifetime != NULL) {
+    wg_lifetime_close(check->lifetime);
+  }
+  check->lifetime = NULL;
   uv_close((uv_handle_t *)&check->settle, NULL);
 }
 
@@ -148,10 +206,11 @@ const cli_command cli_check_command = {
         "  warpgate check                              with the configured servers\n"
         "  warpgate check -v                           and why\n"
         "  warpgate check --stun stun.example.net:3478 with this STUN server alone\n"
+        "  warpgate check --lifetime                   and how long idle mappings are kept\n"
         "  warpgate check --json | jq '.interfaces[0].udp.nat'\n"
         "\n"
         "Exit status: 0 the NAT is known and every configured server answers, 1 the NAT could not\n"
         "be measured, 3 no STUN server is configured, or a configured server does not answer.\n",
-    .options = CLI_GROUP_ALL | CLI_GROUP_NODE,
+    .options = CLI_GROUP_ALL | CLI_GROUP_NODE | CLI_GROUP_CHECK,
     .run = run_check,
 };

@@ -129,6 +129,8 @@ static const option_entry entries[] = {
      take_timeout, 0},
     {"wait", 0, CLI_GROUP_CONNECT | CLI_GROUP_LISTEN, "S",
      "messages: end when input ended and nothing came for S seconds (1)", take_wait, 0},
+    {"lifetime", 0, CLI_GROUP_CHECK, NULL, "how long are idle mappings kept? takes minutes", NULL,
+     offsetof(cli_options, lifetime)},
     {"key", 0, CLI_GROUP_NODE, "NAME", "the key in the data folder, made when there is none", NULL,
      0},
     {"port", 0, CLI_GROUP_NODE, "N", "listen on this port, TCP and UDP", NULL, 0},

@@ -14,6 +14,7 @@ typedef enum cli_option_group {
   CLI_GROUP_NODE = 2,    /* the identity and port of a node that others see */
   CLI_GROUP_CONNECT = 4, /* how to connect */
   CLI_GROUP_LISTEN = 8,  /* what to do with peers */
+  CLI_GROUP_CHECK = 16,  /* what to look at */
 } cli_option_group;
 
 typedef struct cli_options {
@@ -28,6 +29,7 @@ typedef struct cli_options {
   unsigned wait_s;    /* after the end of input, on messages */
   bool pipe;          /* listen: standard input and output */
   const char *exec;   /* listen: a command for each peer */
+  bool lifetime;      /* check: also how long idle mappings live */
   const char *argument;
 } cli_options;
 

@@ -43,8 +43,12 @@ static wg_record small_record(void) {
       .nic = addr("192.168.1.10:20123"),
       .external_udp = addr("203.0.113.7:20123"),
       .external_tcp = addr("203.0.113.7:20124"),
-      .udp = {WARP_TRANSLATION_NAT, WARP_NAT_ENDPOINT_INDEPENDENT,
-              WARP_NAT_ADDRESS_AND_PORT_DEPENDENT, WARP_ALLOC_PRESERVING, 0, 100},
+      .udp = {.translation = WARP_TRANSLATION_NAT,
+              .mapping = WARP_NAT_ENDPOINT_INDEPENDENT,
+              .filtering = WARP_NAT_ADDRESS_AND_PORT_DEPENDENT,
+              .allocation = WARP_ALLOC_PRESERVING,
+              .step = 0,
+              .confidence = 100},
   };
   warp_endpoint *endpoint = &record.endpoints[0];
   endpoint->tcp = endpoint->udp;
@@ -78,8 +82,12 @@ static wg_record full_record(void) {
         .nic = addr(nic),
         .external_udp = addr(udp),
         .external_tcp = addr(tcp),
-        .udp = {WARP_TRANSLATION_NAT, WARP_NAT_ADDRESS_AND_PORT_DEPENDENT,
-                WARP_NAT_ADDRESS_AND_PORT_DEPENDENT, WARP_ALLOC_SEQUENTIAL, -2, 85},
+        .udp = {.translation = WARP_TRANSLATION_NAT,
+                .mapping = WARP_NAT_ADDRESS_AND_PORT_DEPENDENT,
+                .filtering = WARP_NAT_ADDRESS_AND_PORT_DEPENDENT,
+                .allocation = WARP_ALLOC_SEQUENTIAL,
+                .step = -2,
+                .confidence = 85},
     };
   }
   record.endpoints[4] = (warp_endpoint){
@@ -88,16 +96,24 @@ static wg_record full_record(void) {
       .nic = addr("[2001:db8:4::1]:30004"),
       .external_udp = addr("[2001:db8:4::1]:30004"),
       .external_tcp = addr("[2001:db8:4::1]:30004"),
-      .udp = {WARP_TRANSLATION_NONE, WARP_NAT_ENDPOINT_INDEPENDENT,
-              WARP_NAT_ADDRESS_AND_PORT_DEPENDENT, WARP_ALLOC_PRESERVING, 0, 100},
+      .udp = {.translation = WARP_TRANSLATION_NONE,
+              .mapping = WARP_NAT_ENDPOINT_INDEPENDENT,
+              .filtering = WARP_NAT_ADDRESS_AND_PORT_DEPENDENT,
+              .allocation = WARP_ALLOC_PRESERVING,
+              .step = 0,
+              .confidence = 100},
   };
   record.endpoints[5] = (warp_endpoint){
       .family = WARP_IP4,
       .nic = addr("10.0.0.1:1"),
       .external_udp = addr("192.0.2.1:2"),
       .external_tcp = addr("192.0.2.2:3"),
-      .udp = {WARP_TRANSLATION_NAT, WARP_NAT_ADDRESS_DEPENDENT, WARP_NAT_ADDRESS_DEPENDENT,
-              WARP_ALLOC_RANDOM, 0, 60},
+      .udp = {.translation = WARP_TRANSLATION_NAT,
+              .mapping = WARP_NAT_ADDRESS_DEPENDENT,
+              .filtering = WARP_NAT_ADDRESS_DEPENDENT,
+              .allocation = WARP_ALLOC_RANDOM,
+              .step = 0,
+              .confidence = 60},
       .tcp = {.confidence = 1},
   };
   record.broker_count = record.relay_count = WG_RECORD_HINTS;

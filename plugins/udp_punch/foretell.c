@@ -26,6 +26,8 @@ enum {
   ROUND_MIN_MS = 500,
   ROUND_MAX_MS = 3000,
   PREPARE_MS = 10000, /* for the peer's ports; a broker that needs longer is of no use here */
+  ASKED_MAX = 3,      /* sockets that are measured for a round, each within 2 s */
+  AGAIN_MS = 250,     /* while the broker's connection is down */
 };
 
 static wg_foretell *foretell_of(warp_attempt *attempt) {
@@ -178,13 +180,31 @@ static int open_sockets(warp_attempt *attempt, unsigned count) {
   return WARP_OK;
 }
 
+static int measure(warp_attempt *attempt);
+
+/* Tells our ports; again while no broker is there, as long as the peer may still want them. */
+static void tell_ports(warp_attempt *attempt) {
+  const wg_foretell *f = foretell_of(attempt);
+  int status = tell(attempt);
+  uint64_t waited_us = warp_attempt_now_us(attempt) - f->begun_us;
+  bool again = status == WARP_NO_SERVER && waited_us < PREPARE_MS * UINT64_C(1000);
+  if (again)
+    warp_attempt_timer(attempt, WG_PUNCH_SLOT_AGAIN, AGAIN_MS, tell_ports);
+  else if (status != WARP_OK)
+    warp_attempt_fail(attempt, status, "foretold our ports, then: %s", warp_strerror(status));
+}
+
 static void measured(warp_attempt *attempt, warp_udp_socket *socket, int status,
                      const warp_addr *external) {
-  (void)socket;
   wg_foretell *f = foretell_of(attempt);
   const warp_nat_axes *axes = &warp_attempt_combo(attempt)->self->udp;
   if (status != WARP_OK) {
-    warp_attempt_fail(attempt, status, "a fresh socket had no answer from the STUN server");
+    /* Its packets may have been lost. The next socket is asked of the next server. */
+    f->socket_count = 0;
+    warp_udp_socket_close(socket);
+    if (f->asked == ASKED_MAX || measure(attempt) != WARP_OK)
+      warp_attempt_fail(attempt, status, "%u fresh sockets had no answer from a STUN server",
+                        f->asked);
     return;
   }
   f->own.port_count = f->plan.strategy == WG_STRATEGY_WALK ? WALK : WINDOW;
@@ -192,13 +212,25 @@ static void measured(warp_attempt *attempt, warp_udp_socket *socket, int status,
     f->own.ports[i] = wg_nat_predict(axes, external->port, i + 1);
   if (is_fixed(f))
     status = open_sockets(attempt, WALK);
-  f->own_ready = true;
-  if (status == WARP_OK)
-    status = tell(attempt);
-  if (status != WARP_OK)
+  if (status != WARP_OK) {
     warp_attempt_fail(attempt, status, "foretold our ports, then: %s", warp_strerror(status));
-  else
-    spray_when_ready(attempt);
+    return;
+  }
+  f->own_ready = true;
+  tell_ports(attempt);
+  spray_when_ready(attempt);
+}
+
+static int measure(warp_attempt *attempt) {
+  wg_foretell *f = foretell_of(attempt);
+  warp_addr server;
+  int status = warp_attempt_stun_server(attempt, f->asked, &server);
+  if (status == WARP_NOT_FOUND)
+    status = warp_attempt_stun_server(attempt, 0, &server);
+  if (status == WARP_OK)
+    status = open_sockets(attempt, 1);
+  f->asked++;
+  return status == WARP_OK ? warp_udp_socket_measure(f->sockets[0], &server, measured) : status;
 }
 
 /* A socket that sent nothing yet is seen under its own number. */
@@ -213,18 +245,16 @@ static void take_own_numbers(wg_foretell *f) {
 
 static int prepare_own(warp_attempt *attempt) {
   wg_foretell *f = foretell_of(attempt);
-  warp_addr server;
+  f->asked = 0;
   f->own.port_count = 0;
   f->own_ready = !f->plan.self_counts;
   if (!self_foretold(&f->plan))
     return WARP_OK; /* the shared socket, whose address is in the record */
-  int status = open_sockets(attempt, is_fixed(f) && f->plan.self_preserves ? WALK : 1);
-  if (status == WARP_OK && f->plan.self_preserves)
-    take_own_numbers(f);
-  if (status != WARP_OK || f->own_ready)
-    return status;
-  status = warp_attempt_stun_server(attempt, 0, &server);
-  return status == WARP_OK ? warp_udp_socket_measure(f->sockets[0], &server, measured) : status;
+  if (f->plan.self_counts)
+    return measure(attempt);
+  int status = open_sockets(attempt, is_fixed(f) ? WALK : 1);
+  take_own_numbers(f);
+  return status;
 }
 
 /* A port that is not foretold is the one of the record: it is known, or any of that address will
@@ -246,6 +276,7 @@ static int begin_round(warp_attempt *attempt, unsigned round) {
   while (f->socket_count > 0)
     warp_udp_socket_close(f->sockets[--f->socket_count]);
   warp_attempt_timer_stop(attempt, WG_PUNCH_SLOT_PROBE);
+  warp_attempt_timer_stop(attempt, WG_PUNCH_SLOT_AGAIN);
   f->state = WG_FORETELL_PREPARING;
   f->round = round;
   f->begun_us = warp_attempt_now_us(attempt);
@@ -254,10 +285,13 @@ static int begin_round(warp_attempt *attempt, unsigned round) {
   int status = prepare_own(attempt);
   /* What is known goes out at once, and that we begin in any case. */
   bool initiator = warp_attempt_role(attempt) == WARP_INITIATOR;
-  if (status == WARP_OK && (initiator || f->own.port_count > 0))
+  bool opens = initiator && round == 1;
+  if (status == WARP_OK && opens)
     status = tell(attempt);
   if (status != WARP_OK)
     return status;
+  if (!opens && (initiator || f->own.port_count > 0))
+    tell_ports(attempt);
   if (initiator)
     warp_attempt_timer(attempt, WG_PUNCH_SLOT_ROUND, PREPARE_MS, round_over);
   spray_when_ready(attempt);

@@ -13,6 +13,7 @@ enum {
 enum {
   WG_PUNCH_SLOT_PROBE = 0, /* timers */
   WG_PUNCH_SLOT_ROUND = 1,
+  WG_PUNCH_SLOT_AGAIN = 2,
 };
 
 enum {
@@ -38,6 +39,7 @@ typedef struct wg_foretell {
   uint64_t begun_us;                        /* when the round began */
   warp_udp_socket *sockets[WG_OFFER_PORTS]; /* none: the shared one */
   unsigned socket_count;
+  unsigned asked; /* fresh sockets that were measured in this round */
   bool own_ready, peer_ready;
   wg_offer own;
   uint16_t peer[WG_OFFER_PORTS];

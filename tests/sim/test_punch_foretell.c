@@ -148,6 +148,23 @@ static void test_one_side_foretold(void **state) {
   check_pair("ad-ei+sequential+strict", "ad-apd+random+strict", "udp_punch");
 }
 
+/* Every tenth packet is lost, measurements and sprays among them: there is always another. */
+static void test_loss(void **state) {
+  (void)state;
+  const sim_link link = {.latency_us = 10000, .loss = 0.1};
+  for (uint64_t seed = 1; seed <= 20; seed++) {
+    peers both;
+    peers_build(&both, "apd-apd+sequential", "apd-apd+sequential", seed);
+    peers_start(&both);
+    sim_network_set_link(both.net.site_a, &link);
+    sim_network_set_link(both.net.site_b, &link);
+    peers_connect(&both, &(warp_connect_options){.plugins = "udp_punch"});
+    if (both.a.connect_status != WARP_OK)
+      fail_msg("%s", peer_row(&both.a, "udp_punch", WARP_EXT_BIND)->detail);
+    peers_free(&both);
+  }
+}
+
 /* Without a server that tells a fresh socket's port it cannot be foretold, and that is said. */
 static void test_silent_server(void **state) {
   (void)state;
@@ -182,9 +199,13 @@ static void test_nothing_came_back(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_others_take_ports), cmocka_unit_test(test_another_round),
-      cmocka_unit_test(test_two_kinds),         cmocka_unit_test(test_one_side_foretold),
-      cmocka_unit_test(test_silent_server),     cmocka_unit_test(test_nothing_came_back),
+      cmocka_unit_test(test_others_take_ports),
+      cmocka_unit_test(test_another_round),
+      cmocka_unit_test(test_two_kinds),
+      cmocka_unit_test(test_one_side_foretold),
+      cmocka_unit_test(test_loss),
+      cmocka_unit_test(test_silent_server),
+      cmocka_unit_test(test_nothing_came_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

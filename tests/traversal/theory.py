@@ -35,8 +35,23 @@ def out_of_reach(a: str, b: str) -> bool:
     return all(mapping != "ei" and filtering == "apd" for mapping, filtering in map(axes, (a, b)))
 
 
+def strict_letter(a: str, b: str) -> str:
+    """Random ports, NATs whose answer to a session that began outside leaves from a new port."""
+    rows = {  # in the order of KINDS
+        "ei-ei": "P P P P P P P P P", "ei-ad": "P P P P P P P P P",
+        "ei-apd": "P P P B B B B B B", "ad-ei": "P P B P P B P P B",
+        "ad-ad": "P P B P B B P B B", "ad-apd": "P P B B B . B2 B2 .",
+        "apd-ei": "P P B P P B2 P P .", "apd-ad": "P P B P B B2 P B .",
+        "apd-apd": "P P B B B . . . .",
+    }
+    return rows[a].split()[KINDS.index(b)]
+
+
 def expected(a: str, b: str, allocation: str) -> str:
-    """The letter of a cell's way; `allocation` is random, sequential or preserving."""
+    """The letter of a cell's way; `allocation` is random, strict (random, without reuse of
+    sessions), sequential or preserving."""
+    if allocation == "strict":
+        return strict_letter(a, b)
     if plain(a, b):
         return "P"
     if allocation == "preserving":

@@ -41,14 +41,18 @@ static void on_timeout(void *arg) {
   over(arg, WARP_TIMEOUT);
 }
 
-static void on_open(void *arg, int status) {
-  wg_stun_stream *stream = arg;
+static int send_request(wg_stun_stream *stream) {
   uint8_t request[WG_STUN_HEADER_LEN];
   wg_writer writer = wg_writer_init(request, sizeof request);
   wg_stun_begin(&writer, WG_STUN_REQUEST, WG_STUN_BINDING, &stream->txid);
   int len = wg_stun_end(&writer);
-  if (status == WARP_OK && len > 0)
-    status = stream->env->ops->tcp_send(stream->tcp, request, (size_t)len);
+  return len < 0 ? len : stream->env->ops->tcp_send(stream->tcp, request, (size_t)len);
+}
+
+static void on_open(void *arg, int status) {
+  wg_stun_stream *stream = arg;
+  if (status == WARP_OK)
+    status = send_request(stream);
   if (status == WARP_OK)
     move(stream, STUN_ASKED, WARP_OK, NULL);
   else
@@ -112,6 +116,20 @@ int wg_stun_stream_open(wg_env *env, const warp_addr *local, const warp_addr *se
   }
   wg_timer_start(env, &stream->timer, (uint64_t)timeout_ms * 1000, on_timeout, stream);
   *out = stream;
+  return WARP_OK;
+}
+
+int wg_stun_stream_ask(wg_stun_stream *stream, uint32_t timeout_ms) {
+  wg_env *env = stream->env;
+  if (stream->state != STUN_ANSWERED)
+    return WARP_STATE;
+  int status = env->ops->random(env, &stream->txid, sizeof stream->txid);
+  if (status == WARP_OK)
+    status = send_request(stream);
+  if (status != WARP_OK)
+    return status;
+  move(stream, STUN_ASKED, WARP_OK, NULL);
+  wg_timer_start(env, &stream->timer, (uint64_t)timeout_ms * 1000, on_timeout, stream);
   return WARP_OK;
 }
 

@@ -20,7 +20,13 @@ enum {
   BACKOFF_MAX_MS = 5000, /* who was away is reachable that soon after the network is back */
   ATTEMPT_MS = 5000,     /* from the look-up of the name to the acknowledged subscription */
   TICK_MS = 1000,        /* how often libmosquitto looks at its keepalive clock */
-  /* A broker that vanished without a word is noticed after at most twice this. */
+  /* What finds out that a NAT on the way has forgotten the connection, which neither end is told
+   * of: until then no peer reaches us. A router that started again passes the probe on by another
+   * port, and the broker's reset is the answer, so mostly the first one does. 80 bytes each. */
+  PROBE_IDLE_S = 5,
+  PROBE_INTERVAL_S = 2,
+  PROBES = 3,
+  /* For a broker that hangs while its host answers: noticed after at most twice this. */
   KEEPALIVE_S = 15,
   SUBSCRIPTION_REFUSED = 0x80, /* MQTT 3.1.1 section 3.9.3 */
   QOS_AT_LEAST_ONCE = 1,
@@ -179,6 +185,7 @@ static int watch_socket(wg_broker *broker) {
     if (status != WARP_OK) {
       return status;
     }
+    wg_uv_keep_alive(fd, PROBE_IDLE_S, PROBE_INTERVAL_S, PROBES);
   }
   bool write = broker->state == BROKER_CONNECTING || mosquitto_want_write(broker->mosq);
   wg_uv_watch_set(broker->watch, UV_READABLE | (write ? UV_WRITABLE : 0));

@@ -99,6 +99,11 @@ int wg_uv_pending_error(int fd);
 /* Acknowledges what a TCP socket has received now instead of up to 40 ms later, where the system
  * can be told so. Holds until the next bytes are sent. */
 void wg_uv_acknowledge(int fd);
+/* Has the system look whether the other end of a TCP connection is still there: a probe after
+ * `idle_s` without a packet, more of them every `interval_s`, and the end of the connection after
+ * `probes` of them, or as long, stayed without an answer; where the system has fewer knobs, as near
+ * as it gets. */
+void wg_uv_keep_alive(int fd, int idle_s, int interval_s, int probes);
 
 /* ---- the operations -------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -69,12 +70,6 @@ int wg_uv_pending_error(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
 }
 
-#if !defined(__linux__)
-void wg_uv_acknowledge(int fd) {
-  (void)fd;
-}
-#endif
-
 void wg_uv_raise_file_limit(void) {
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -86,6 +81,30 @@ void wg_uv_raise_file_limit(void) {
 static bool set_option(int fd, int level, int option, int value) {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
 }
+
+#if !defined(__linux__)
+void wg_uv_acknowledge(int fd) {
+  (void)fd;
+}
+
+void wg_uv_keep_alive(int fd, int idle_s, int interval_s, int probes) {
+  (void)set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPALIVE) /* macOS's name of it */
+  (void)set_option(fd, IPPROTO_TCP, TCP_KEEPALIVE, idle_s);
+#elif defined(TCP_KEEPIDLE)
+  (void)set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle_s);
+#else
+  (void)idle_s;
+#endif
+#if defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+  (void)set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval_s);
+  (void)set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, probes);
+#else
+  (void)interval_s;
+  (void)probes;
+#endif
+}
+#endif
 
 /* 0, or an errno. */
 static int prepare(int fd, int family, unsigned flags, const warp_addr *local) {

@@ -1,5 +1,5 @@
-/* The external address of the listen port over TCP, asked for again whenever the connection that
- * keeps it has ended. */
+/* The external address of the listen port over TCP, asked for again and again over the connection
+ * that keeps it: a NAT that forgot it tells nobody, and a reset may come or not. */
 #include "node/mapping.h"
 
 #include "connect/stun_stream.h"
@@ -7,23 +7,48 @@
 
 enum { ANSWER_MS = 2000 }; /* a slower server is tried again at the refresh */
 
+typedef enum tcp_mapping_state {
+  MAPPING_DOWN, /* until the next connection may be made */
+  MAPPING_ASKED,
+  MAPPING_KEPT, /* answered; asked again at the refresh */
+} tcp_mapping_state;
+
 typedef struct tcp_mapping {
   wg_mapping base;
+  tcp_mapping_state state;
   warp_addr local;
   wg_stun_stream *stun;
-  bool asked; /* an answer is due */
+  uint64_t dialled_us;
 } tcp_mapping;
 
-static void ask(void *arg);
+static void on_timer(void *arg);
 
-/* Drops the connection; the next one is made at the refresh. */
-static void drop(tcp_mapping *self, int status) {
-  bool asked = self->asked;
-  self->asked = false;
-  if (self->stun != NULL)
+/* A connection that served for a refresh is replaced at once. One that ended earlier is not: there
+ * are servers that hang up after each answer. */
+static uint64_t pause_us(const tcp_mapping *self) {
+  uint64_t since_us = wg_now_us(self->base.env) - self->dialled_us;
+  return since_us < self->base.refresh_us ? self->base.refresh_us - since_us : 0;
+}
+
+/* The only place where the state changes. */
+static void move(tcp_mapping *self, tcp_mapping_state to) {
+  wg_env *env = self->base.env;
+  self->state = to;
+  if (to == MAPPING_DOWN && self->stun != NULL) {
     wg_stun_stream_close(self->stun);
-  self->stun = NULL;
-  wg_timer_start(self->base.env, &self->base.timer, self->base.refresh_us, ask, self);
+    self->stun = NULL;
+  }
+  if (to == MAPPING_ASKED)
+    wg_timer_stop(env, &self->base.timer);
+  else
+    wg_timer_start(env, &self->base.timer,
+                   to == MAPPING_DOWN ? pause_us(self) : self->base.refresh_us, on_timer, self);
+}
+
+/* Who asked is told that there is no answer; who did not hears of the next one. */
+static void lose(tcp_mapping *self, int status) {
+  bool asked = self->state == MAPPING_ASKED;
+  move(self, MAPPING_DOWN);
   if (asked)
     self->base.cb(self->base.arg, status, NULL);
 }
@@ -31,20 +56,25 @@ static void drop(tcp_mapping *self, int status) {
 static void on_stun(void *arg, int status, const warp_addr *external) {
   tcp_mapping *self = arg;
   if (status != WARP_OK) {
-    drop(self, status);
+    lose(self, status);
     return;
   }
-  self->asked = false;
+  move(self, MAPPING_KEPT);
   self->base.cb(self->base.arg, WARP_OK, external);
 }
 
-static void ask(void *arg) {
+static int dial(tcp_mapping *self) {
+  self->dialled_us = wg_now_us(self->base.env);
+  return wg_stun_stream_open(self->base.env, &self->local, &self->base.server, ANSWER_MS, on_stun,
+                             self, &self->stun);
+}
+
+static void on_timer(void *arg) {
   tcp_mapping *self = arg;
-  self->asked = true;
-  int status = wg_stun_stream_open(self->base.env, &self->local, &self->base.server, ANSWER_MS,
-                                   on_stun, self, &self->stun);
+  int status = self->state == MAPPING_KEPT ? wg_stun_stream_ask(self->stun, ANSWER_MS) : dial(self);
+  move(self, MAPPING_ASKED);
   if (status != WARP_OK)
-    drop(self, status);
+    lose(self, status);
 }
 
 static void close_tcp(wg_mapping *base) {
@@ -61,7 +91,7 @@ int wg_mapping_tcp(wg_env *env, const warp_addr *local, const warp_addr *server,
   wg_mapping_init(&self->base, env, server, refresh_s, cb, arg);
   self->base.close = close_tcp;
   self->local = *local;
-  wg_timer_start(env, &self->base.timer, 0, ask, self);
+  wg_timer_start(env, &self->base.timer, 0, on_timer, self);
   *out = &self->base;
   return WARP_OK;
 }

@@ -112,7 +112,7 @@ static bool has_room(const wg_session *session, const warp_plugin *plugin, bool 
 }
 
 /* The addresses decide: how old a measurement is changes with every record. */
-static bool same_addresses(const warp_endpoint *a, const warp_endpoint *b) {
+bool wg_endpoint_same(const warp_endpoint *a, const warp_endpoint *b) {
   return wg_addr_equal(&a->nic, &b->nic) && wg_addr_equal(&a->external_udp, &b->external_udp) &&
          wg_addr_equal(&a->external_tcp, &b->external_tcp);
 }
@@ -121,7 +121,8 @@ bool wg_attempt_is_for(const warp_attempt *attempt, const warp_plugin *plugin,
                        const warp_combo *combo) {
   return attempt->plugin == plugin && attempt->combo.route_type == combo->route_type &&
          attempt->combo.transport == combo->transport &&
-         same_addresses(&attempt->self, combo->self) && same_addresses(&attempt->peer, combo->peer);
+         wg_endpoint_same(&attempt->self, combo->self) &&
+         wg_endpoint_same(&attempt->peer, combo->peer);
 }
 
 /* Is there an attempt for this already? One that was ruled out counts only while it would be again.
@@ -193,7 +194,9 @@ static int add_plugin(wg_session *session, const warp_plugin *plugin) {
 
 int wg_race_build(wg_session *session) {
   wg_plugin_list plugins = session->connect->config.plugins;
-  int status = WARP_OK;
+  int status = wg_ask_build(session);
+  if (session->asking != NULL || session->expired)
+    return status;
   for (int phase = WARP_PHASE_NONE; phase <= WARP_PHASE_RELAY; phase++) {
     for (size_t i = 0; status == WARP_OK && plugins[i] != NULL; i++) {
       if ((int)plugins[i]->phase == phase && wg_plugin_selected(session->plugins, plugins[i]) &&

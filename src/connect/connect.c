@@ -153,6 +153,8 @@ static int begin(wg_connect *connect, const wg_record *peer, wg_connect_pin pin,
   session->family = pin.family;
   session->route_types =
       pin.route_type != 0 ? (unsigned)pin.route_type : WARP_NIC_BIND | WARP_EXT_BIND;
+  session->asking = pin.asking;
+  session->expired = wg_expired(peer->expires_ms, wg_utc_ms(env, connect->config.clock));
   if (status == WARP_OK)
     status = wg_race_build(session);
   if (status != WARP_OK) {
@@ -184,7 +186,8 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_
       wg_plugin_names_check(connect->config.plugins, options != NULL ? options->plugins : NULL);
   wg_record peer;
   if (status == WARP_OK)
-    status = wg_record_verify(record, len, wg_utc_ms(env, connect->config.clock), &peer);
+    status = wg_record_verify(record, len,
+                              wg_utc_ms(env, connect->config.clock) - WG_RECORD_KEPT_MS, &peer);
   if (status == WARP_OK && wg_key_equal(&peer.key, &connect->record.key))
     status = WARP_INVALID; /* that is ourselves */
   wg_session *session = NULL;
@@ -196,7 +199,7 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_
   session->cb_arg = arg;
   wg_timer_start(env, &session->deadline, (uint64_t)session->options.timeout_ms * 1000, on_timeout,
                  session);
-  if (!wg_crossing_join(session))
+  if (session->asking != NULL || !wg_crossing_join(session))
     wg_race_start(session);
   return WARP_OK;
 }
@@ -252,7 +255,8 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
     return status;
   if (!wg_key_equal(&record->key, sender))
     return WARP_UNTRUSTED;
-  wg_session *own = wg_crossing_find(connect, sender);
+  bool only_asks = message->attempt == WG_ATTEMPT_ASKS;
+  wg_session *own = only_asks ? NULL : wg_crossing_find(connect, sender);
   if (own != NULL && wg_crossing_goes_first(own)) {
     wg_crossing_refuse(own, &message->session);
     return WARP_STATE;
@@ -265,6 +269,7 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
   *out = wg_session_new(connect, &message->session, WARP_RESPONDER, record);
   if (*out == NULL)
     return WARP_NOMEM;
+  (*out)->only_asks = only_asks;
   if (own != NULL)
     wg_crossing_yield(own, &message->session);
   return WARP_OK;

@@ -25,13 +25,20 @@ enum {
   WG_ATTEMPTS_RELAY = 16,    /* of these kept for the relay, which must not be crowded out */
   WG_TURN_LIMIT = 3,         /* relays tried at once: more only cost packets */
   WG_ATTEMPT_TIMEOUT_MS = 180000, /* of a plugin that names no ceiling: that of the longest one */
-  WG_STREAMS_MAX = 4,             /* accepted streams of one attempt: the peer dials one */
-  WG_STREAMS_PUNCHED = 16,        /* streams of one that punches: random probing may hit as often */
+  WG_COMBINATION_TRIES = 2, /* of one combination on a peer's word: once, and once more when its
+                               record of us was an old one */
+  WG_STREAMS_MAX = 4,       /* accepted streams of one attempt: the peer dials one */
+  WG_STREAMS_PUNCHED = 16,  /* streams of one that punches: random probing may hit as often */
   WG_INBOUND_MAX = 128, /* accepted streams whose hello has not come yet; then the oldest goes */
   WG_RELAYS_MAX = 8,    /* addresses: four servers in both families */
   WG_CONNECT_TIMEOUT_MS = 60000,
   WG_HEAD_START_MS = 200,
   WG_GRACE_MS = 12000, /* a ready relay waits this long for attempts that may still go direct */
+  WG_RECORD_FRESH_MS = 600000, /* the owner of an older record is asked for its present one, at the
+                                  price of a message each way that nothing waits for: a home router
+                                  that starts again is up with other addresses in a few minutes */
+  WG_RECORD_KEPT_MS = 604800000, /* an expired record still leads to its owner's broker, who may
+                                    have it from a week ago; its addresses are others' by then */
   WG_OPEN_REPEAT_MS = 1000, /* a broker takes a second to be back; doubles with every repetition */
   WG_OPEN_DOUBLED = 2,      /* times, to 4 s: who is back should not wait for long */
   WG_OPEN_REPEATS = 9,      /* half a minute in all: a router that starts again */
@@ -76,6 +83,7 @@ typedef struct wg_connect_config {
 typedef struct wg_connect_pin {
   int family;
   int route_type;
+  struct wg_asking *asking; /* to no pipe at all, only to the peer's record; NULL: to a connect */
 } wg_connect_pin;
 
 int wg_connect_new(const wg_connect_config *config, wg_connect **out);
@@ -97,6 +105,9 @@ void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_conne
  * the only one in options.plugins. */
 int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_connect_pin pin,
                      const warp_connect_options *options, warp_on_connect cb, void *arg);
+/* Asks the owner of a signed record for its present one. As warp_node_resolve. */
+int wg_connect_resolve(wg_connect *connect, const uint8_t *record, size_t len, warp_on_name cb,
+                       void *arg);
 /* A checked message of a peer. */
 void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg_message *message);
 /* An accepted stream; taken over. */

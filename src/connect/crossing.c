@@ -63,7 +63,8 @@ static wg_session *find_own(wg_connect *connect, const warp_key *peer, bool open
        own = next_session(connect, own->link.next)) {
     bool fits = own->state == WG_SESSION_RACING ||
                 (own->state == WG_SESSION_YIELDED && !(open && awaited_is_here(own)));
-    if (own->role == WARP_INITIATOR && fits && wg_key_equal(&own->peer, peer))
+    if (own->role == WARP_INITIATOR && own->asking == NULL && fits &&
+        wg_key_equal(&own->peer, peer))
       return own;
   }
   return NULL;
@@ -131,7 +132,7 @@ void wg_crossing_yield(wg_session *own, const wg_session_id *to) {
 /* Does something run in a session of the peer's that nobody waits for yet? */
 static bool worth_waiting_for(const wg_session *session, const warp_key *peer) {
   if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING ||
-      !wg_key_equal(&session->peer, peer) ||
+      session->only_asks || !wg_key_equal(&session->peer, peer) ||
       waiting_for(session->connect, peer, &session->id) != NULL)
     return false;
   for (size_t i = 0; i < session->attempt_count; i++) {

@@ -54,7 +54,9 @@ static int send(warp_attempt *attempt, wg_message_type type, uint8_t plugin_type
                         .plugin_type = plugin_type,
                         .data = data,
                         .data_len = len};
-  snprintf(message.plugin, sizeof message.plugin, "%s", attempt->plugin->name);
+  const warp_plugin *plugin = attempt->plugin;
+  snprintf(message.plugin, sizeof message.plugin, "%s",
+           plugin->answered_by != NULL ? plugin->answered_by : plugin->name);
   if (type == WG_MESSAGE_OPEN) {
     message.record = connect->record_bytes;
     message.record_len = connect->record_len;
@@ -113,7 +115,7 @@ static int open_peer(warp_attempt *attempt, uint8_t type, const void *data, size
 /* ---- messages -------------------------------------------------------------------------------- */
 
 int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
-  if (attempt->state != WG_ATTEMPT_RUNNING || attempt->number == 0)
+  if (attempt->state != WG_ATTEMPT_RUNNING || attempt == attempt->session->runner)
     return WARP_STATE; /* what runs a phase is no attempt at the peer */
   if (len > WARP_ATTEMPT_MESSAGE_MAX)
     return WARP_TOO_BIG;

@@ -59,9 +59,8 @@ static int check_numbers(const warp_plugin *plugin, char *why, size_t room) {
   const unsigned transports = WARP_TCP | WARP_UDP, routes = WARP_NIC_BIND | WARP_EXT_BIND;
   if ((int)plugin->phase < WARP_PHASE_NONE || plugin->phase > WARP_PHASE_RELAY)
     return refuse(WARP_INVALID, why, room, "there is no phase %d", (int)plugin->phase);
-  if (plugin->transports == 0 || (plugin->transports & ~transports) != 0)
-    return refuse(WARP_INVALID, why, room, "transports 0x%x: none, or unknown ones",
-                  plugin->transports);
+  if ((plugin->transports & ~transports) != 0)
+    return refuse(WARP_INVALID, why, room, "transports 0x%x: unknown ones", plugin->transports);
   if (plugin->route_types == 0 || (plugin->route_types & ~routes) != 0)
     return refuse(WARP_INVALID, why, room, "route types 0x%x: none, or unknown ones",
                   plugin->route_types);
@@ -88,6 +87,8 @@ int wg_plugin_check(const warp_plugin *plugin, wg_plugin_list taken, char *why, 
     return refuse(WARP_NAME_TAKEN, why, room, "there is a plugin %s already", plugin->name);
   if (plugin->run == NULL)
     return refuse(WARP_INVALID, why, room, "%s cannot run: `run` is NULL", plugin->name);
+  if (plugin->answered_by != NULL && !is_name(plugin->answered_by))
+    return refuse(WARP_INVALID, why, room, "what answers it at the peer is no name of a plugin");
   int status = check_numbers(plugin, why, room);
   return status == WARP_OK ? check_settings(plugin->settings, why, room) : status;
 }

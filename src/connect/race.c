@@ -217,7 +217,8 @@ void wg_race_renewed(wg_session *session) {
 bool wg_race_direct_alive(const wg_session *session) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     const warp_attempt *attempt = session->attempts[i];
-    if (attempt->plugin->phase != WARP_PHASE_RELAY && wg_attempt_alive(attempt))
+    if (attempt->plugin->phase != WARP_PHASE_RELAY && wg_plugin_connects(attempt->plugin) &&
+        wg_attempt_alive(attempt))
       return true;
   }
   return false;

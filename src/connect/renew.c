@@ -26,7 +26,34 @@ static int check_newer(const wg_session *session, const uint8_t *record, size_t 
     return status;
   if (!wg_key_equal(&out->key, &session->peer))
     return WARP_UNTRUSTED;
-  return out->sequence > session->peer_record.sequence ? WARP_OK : WARP_REPLAY;
+  bool same = out->sequence == session->peer_record.sequence;
+  return out->sequence > session->peer_record.sequence || (same && session->asking != NULL)
+             ? WARP_OK
+             : WARP_REPLAY;
+}
+
+static bool names_still(const wg_record *record, const warp_endpoint *endpoint) {
+  for (size_t i = 0; i < record->endpoint_count; i++) {
+    if (wg_endpoint_same(&record->endpoints[i], endpoint))
+      return true;
+  }
+  return false;
+}
+
+/* What goes on towards addresses that are not the peer's any more makes room, also at the peer, for
+ * the same over the new ones. */
+static void end_outdated(wg_session *session) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    warp_attempt *attempt = session->attempts[i];
+    if (!wg_attempt_alive(attempt) || !wg_plugin_connects(attempt->plugin) ||
+        names_still(&session->peer_record, &attempt->peer))
+      continue;
+    warp_attempt_note(attempt, "the peer's newer record names other addresses");
+    attempt->row.status = WARP_CANCELED;
+    if (attempt->state == WG_ATTEMPT_RUNNING)
+      wg_attempt_tell_failed(attempt);
+    wg_attempt_end(attempt, WARP_CANCELED, NULL);
+  }
 }
 
 int warp_attempt_refresh(warp_attempt *attempt, const uint8_t *record, size_t len) {
@@ -37,10 +64,17 @@ int warp_attempt_refresh(warp_attempt *attempt, const uint8_t *record, size_t le
   int status = check_newer(session, record, len, &fresh);
   if (status != WARP_OK)
     return status;
+  if (session->asking != NULL) {
+    wg_asking_answered(session, record, len);
+    return WARP_OK;
+  }
   session->peer_record = fresh;
+  session->expired = false;
   session->renewer = attempt->plugin;
-  if (session->role == WARP_INITIATOR)
+  if (session->role == WARP_INITIATOR) {
+    end_outdated(session);
     status = wg_race_build(session);
+  }
   if (status != WARP_OK)
     return status;
   warp_attempt_note(attempt, "brought a newer record of the peer");

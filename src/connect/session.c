@@ -145,7 +145,7 @@ void wg_session_send_overtaken(wg_session *session, const wg_session_id *by) {
 static void peer_missed(wg_session *session, int status, const warp_report *report) {
   wg_connect *connect = session->connect;
   bool crossing = wg_crossing_ended(connect, &session->peer, &session->id);
-  if (connect->on_miss != NULL && !crossing && !session->overtaken)
+  if (connect->on_miss != NULL && !crossing && !session->overtaken && !session->only_asks)
     connect->on_miss(connect->listen_arg, &session->peer, status, report);
 }
 
@@ -321,18 +321,54 @@ static const warp_endpoint *endpoint_at(const wg_record *record, uint8_t index, 
   return &record->endpoints[index];
 }
 
-/* The initiator tries each combination once, and again only when our addresses have changed; more
- * would multiply what we send on its word. */
-static bool already_tried(const wg_session *session, const warp_plugin *plugin,
-                          const warp_combo *combo) {
+/* The initiator tries each combination once at a time, and again when it had an old record of ours;
+ * more would multiply what we send on its word. */
+static bool may_try(const wg_session *session, const warp_plugin *plugin, const warp_combo *combo) {
+  unsigned tries = 0;
   for (size_t i = 0; i < session->attempt_count; i++) {
-    if (wg_attempt_is_for(session->attempts[i], plugin, combo))
-      return true;
+    if (!wg_attempt_is_for(session->attempts[i], plugin, combo))
+      continue;
+    if (wg_attempt_alive(session->attempts[i]) || ++tries == WG_COMBINATION_TRIES)
+      return false;
   }
-  return false;
+  return true;
 }
 
 /* Everything in the message is the peer's claim: it must name things that exist on our side. */
+static int check_technique(const wg_session *session, const warp_plugin *plugin,
+                           const wg_message *message, warp_combo *out) {
+  const wg_record *own = &session->connect->record, *peer = &session->peer_record;
+  *out = (warp_combo){.family = message->family,
+                      .route_type = message->route_type,
+                      .transport = message->transport,
+                      .self = endpoint_at(own, message->endpoint_peer, message->family),
+                      .peer = endpoint_at(peer, message->endpoint_self, message->family)};
+  if (session->only_asks || out->self == NULL || out->peer == NULL ||
+      (plugin->transports & out->transport) == 0 || (plugin->route_types & out->route_type) == 0 ||
+      !may_try(session, plugin, out))
+    return WARP_INVALID;
+  return WARP_OK;
+}
+
+/* Who asks for our record has an old one, whose endpoints may be gone: any of ours will do. Once in
+ * a session. */
+static int check_asking(const wg_session *session, const warp_plugin *plugin,
+                        const wg_message *message, warp_combo *out) {
+  const wg_record *own = &session->connect->record, *peer = &session->peer_record;
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    if (session->attempts[i]->plugin == plugin)
+      return WARP_LIMIT;
+  }
+  if (own->endpoint_count == 0 || peer->endpoint_count == 0)
+    return WARP_INVALID;
+  *out = (warp_combo){.family = own->endpoints[0].family,
+                      .route_type = message->route_type,
+                      .transport = message->transport,
+                      .self = &own->endpoints[0],
+                      .peer = &peer->endpoints[0]};
+  return WARP_OK;
+}
+
 int wg_session_open_attempt(wg_session *session, const wg_message *message, warp_attempt **out) {
   warp_attempt *known = wg_session_attempt(session, message->attempt);
   if (known != NULL) {
@@ -344,16 +380,11 @@ int wg_session_open_attempt(wg_session *session, const wg_message *message, warp
   const warp_plugin *plugin = wg_plugin_find(session->connect->config.plugins, message->plugin);
   if (plugin == NULL || !wg_plugin_allowed(session->connect, plugin))
     return WARP_UNSUPPORTED;
-  warp_combo combo = {
-      .family = message->family,
-      .route_type = message->route_type,
-      .transport = message->transport,
-      .self = endpoint_at(&session->connect->record, message->endpoint_peer, message->family),
-      .peer = endpoint_at(&session->peer_record, message->endpoint_self, message->family),
-  };
-  if (combo.self == NULL || combo.peer == NULL || (plugin->transports & combo.transport) == 0 ||
-      (plugin->route_types & combo.route_type) == 0 || already_tried(session, plugin, &combo))
-    return WARP_INVALID;
+  warp_combo combo;
+  int status = wg_plugin_connects(plugin) ? check_technique(session, plugin, message, &combo)
+                                          : check_asking(session, plugin, message, &combo);
+  if (status != WARP_OK)
+    return status;
   warp_attempt *attempt = wg_attempt_add(session, plugin, message->attempt, &combo);
   if (attempt == NULL)
     return WARP_LIMIT;

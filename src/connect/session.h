@@ -142,10 +142,10 @@ struct warp_udp_socket {
   wg_list link;
   warp_attempt *attempt;
   wg_udp *udp;
-  warp_udp_received cb; /* may be NULL */
-  uint32_t number;      /* in the attempt, from 1 on, never used again */
-  bool counted;         /* as a flow of the budget */
-  warp_path *path;      /* whose packets it takes; NULL: none */
+  warp_udp_received cb;    /* may be NULL */
+  uint32_t number;         /* in the attempt, from 1 on, never used again */
+  bool counted;            /* as a flow of the budget */
+  warp_path *path;         /* whose packets it takes; NULL: none */
   wg_udp_measure *measure; /* under way, or NULL */
 };
 /* Takes the answer to a question; false when the datagram is none. The socket may be closed
@@ -253,6 +253,7 @@ struct wg_session {
   warp_attempt *runner;       /* initiator: of the plugin that runs this step's attempts, or NULL */
   uint16_t last_number;       /* initiator: of the attempts */
   uint16_t first_number;      /* attempts up to this one were of an earlier try that gave way */
+  bool only_asks;             /* responder: no pipe comes of it, the peer wants our record */
   bool report_asked;          /* the peer wants our report when this is over */
   unsigned reports_sent;
   bool peer_told; /* the peer knows of this session */
@@ -264,13 +265,15 @@ struct wg_session {
   unsigned route_types; /* bits */
   warp_on_connect cb;
   void *cb_arg;
-  wg_session_id awaited; /* yielded: the peer's session; zero: one that has not come yet */
-  bool overtaken;        /* the peer said that another session goes on instead */
-  bool crossed;          /* the peer would not take part because a connect of its own races */
-  wg_timer phase_timer;  /* initiator: the next phase, or yielded, how long to wait; responder: how
-                            long to wait for more */
-  wg_timer grace;        /* how long a ready relay waits */
-  warp_pipe *pipe;       /* the application's */
+  struct wg_asking *asking; /* who waits for the peer's record only; NULL: it is a connect */
+  bool expired;             /* the peer's record: nothing may be tried with its addresses */
+  wg_session_id awaited;    /* yielded: the peer's session; zero: one that has not come yet */
+  bool overtaken;           /* the peer said that another session goes on instead */
+  bool crossed;             /* the peer would not take part because a connect of its own races */
+  wg_timer phase_timer; /* initiator: the next phase, or yielded, how long to wait; responder: how
+                           long to wait for more */
+  wg_timer grace;       /* how long a ready relay waits */
+  warp_pipe *pipe;      /* the application's */
 };
 
 wg_session *wg_session_new(wg_connect *connect, const wg_session_id *id, warp_role role,
@@ -333,11 +336,27 @@ bool wg_crossing_ended(wg_connect *connect, const warp_key *peer, const wg_sessi
 /* Whose connect gets the pipe of a session that the peer began; NULL: nobody's. */
 wg_session *wg_crossing_heir(const wg_session *session, const wg_candidate *candidate);
 
+/* ---- asking the peer for its record ---------------------------------------------------------- */
+
+enum { WG_ATTEMPT_ASKS = 0 }; /* number of the attempt of a session that is no connect */
+
+/* Adds the attempt that asks, if the peer's record is old, or that is all the session is for.
+ * WARP_NOMEM; and where it would be needed: WARP_EXPIRED, WARP_NO_SERVER, WARP_UNREACHABLE. */
+int wg_ask_build(wg_session *session);
+/* The peer's checked record has come to a session that only asks, which ends. */
+void wg_asking_answered(wg_session *session, const uint8_t *record, size_t len);
+/* Does the plugin bring pipes, or only messages? */
+static inline bool wg_plugin_connects(const warp_plugin *plugin) {
+  return plugin->transports != 0;
+}
+
 /* ---- race: which attempts there are and when they start (initiator) -------------------------- */
 
 /* Lists every combination of the present records that is not listed yet, ruled out ones with their
  * reason. WARP_NOMEM. */
 int wg_race_build(wg_session *session);
+/* Do two endpoints have the same addresses? */
+bool wg_endpoint_same(const warp_endpoint *a, const warp_endpoint *b);
 /* Is the attempt one of this plugin over this route and transport, between the same addresses? */
 bool wg_attempt_is_for(const warp_attempt *attempt, const warp_plugin *plugin,
                        const warp_combo *combo);

@@ -49,6 +49,15 @@ int warp_node_register(warp_node *node, const char *name, warp_on_name cb, void 
   return wg_names_register(node->names, name, node->record_bytes, node->record_len, cb, arg);
 }
 
+int warp_node_resolve(warp_node *node, const uint8_t *record, size_t len, warp_on_name cb,
+                      void *arg) {
+  if (node == NULL || record == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (node->state != WG_NODE_RUNNING)
+    return WARP_STATE;
+  return wg_connect_resolve(node->connect, record, len, cb, arg);
+}
+
 int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg) {
   if (node == NULL || name == NULL || cb == NULL)
     return WARP_INVALID;

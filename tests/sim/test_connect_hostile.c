@@ -74,7 +74,7 @@ static void test_messages_out_of_place(void **state) {
     static const uint8_t types[] = {WG_MESSAGE_PLUGIN, WG_MESSAGE_FAIL, WG_MESSAGE_INVITE,
                                     WG_MESSAGE_OPEN};
     for (size_t i = 0; i < sizeof types; i++) {
-      for (uint16_t attempt = 0; attempt < 3; attempt++) {
+      for (uint16_t attempt = 1; attempt <= 3; attempt++) {
         wg_message message = rogue_message(&evil, attempt);
         message.type = types[i];
         message.status = types[i] == WG_MESSAGE_FAIL ? -60000 : 0;

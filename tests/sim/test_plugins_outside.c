@@ -183,6 +183,7 @@ static const struct {
     {"`run` is NULL", WARP_INVALID, LIKE_GOOD(.run = NULL)},
     {"no phase 9", WARP_INVALID, LIKE_GOOD(.phase = (warp_phase)9)},
     {"transports 0x4", WARP_INVALID, LIKE_GOOD(.transports = 4)},
+    {"what answers it at the peer", WARP_INVALID, LIKE_GOOD(.answered_by = "A")},
     {"route types 0x0", WARP_INVALID, LIKE_GOOD(.route_types = 0)},
     {"timeout of 0 ms", WARP_INVALID, LIKE_GOOD(.timeout_ms = 0)},
     {"timeout of 180001 ms", WARP_INVALID, LIKE_GOOD(.timeout_ms = 180001)},

@@ -106,7 +106,7 @@ typedef struct warp_plugin {
   uint32_t interface_version;   /* WARP_PLUGIN_VERSION */
   const char *name;             /* at most 23 characters a-z, 0-9 and _ */
   warp_phase phase;             /* WARP_PHASE_NONE: only when pinned by name */
-  unsigned transports;          /* bits of warp_transport */
+  unsigned transports;          /* bits of warp_transport; 0: it brings no pipe, only messages */
   unsigned route_types;         /* bits of WARP_NIC_BIND, WARP_EXT_BIND */
   uint32_t timeout_ms;          /* ceiling of one attempt */
   size_t state_size;            /* bytes of zeroed state that each attempt gets */
@@ -124,6 +124,7 @@ typedef struct warp_plugin {
   void (*message)(warp_attempt *attempt, uint8_t type, const uint8_t *message, size_t len);
   /* The attempt is over, won or not: free what the context does not know of. May be NULL. */
   void (*stop)(warp_attempt *attempt);
+  const char *answered_by; /* which plugin runs it at the peer; NULL: the one of the same name */
 } warp_plugin;
 
 /* The attempt's own state_size bytes, zeroed at first; freed with the attempt. */
@@ -181,8 +182,9 @@ WARP_API void warp_attempt_fail(warp_attempt *attempt, int status, const char *f
 /* Sends a message of the plugin's own to the same attempt at the peer, sealed and signed. The first
  * one makes the peer's node start the attempt there. At most WARP_ATTEMPT_MESSAGE_MAX bytes.
  * WARP_NO_SERVER when no broker is shared, WARP_TOO_BIG, WARP_LIMIT (too many wait for a broker),
- * WARP_STATE, WARP_NOMEM. Its size leaves room for a record and the sealing in one signal. */
-enum { WARP_ATTEMPT_MESSAGE_MAX = 1024 };
+ * WARP_STATE, WARP_NOMEM. One takes a record, and with the one that goes with it, and the sealing,
+ * fits into a signal. */
+enum { WARP_ATTEMPT_MESSAGE_MAX = WARP_RECORD_MAX };
 WARP_API int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len);
 
 /* ---- streams --------------------------------------------------------------------------------- */

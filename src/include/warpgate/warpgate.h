@@ -350,10 +350,10 @@ typedef struct warp_node warp_node;
 typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
 /* Starts a node; the program owns it and ends it by warp_node_close. WARP_INVALID (also for a
  * setting that does not exist or is out of its range: the log names it; with a plugin directory
- * that comes by the callback), WARP_NOMEM, WARP_IO (no randomness). On WARP_OK `*out` may be closed at any time. The callback gets
- * WARP_UNREACHABLE without a network interface, WARP_ADDR_IN_USE for a port that is taken,
- * WARP_INVALID for the text of a broker or name server, WARP_MALFORMED, WARP_VERSION or
- * WARP_PERMISSION for a key that cannot be used, and what else the system says. */
+ * that comes by the callback), WARP_NOMEM, WARP_IO (no randomness). On WARP_OK `*out` may be closed
+ * at any time. The callback gets WARP_UNREACHABLE without a network interface, WARP_ADDR_IN_USE for
+ * a port that is taken, WARP_INVALID for the text of a broker or name server, WARP_MALFORMED,
+ * WARP_VERSION or WARP_PERMISSION for a key that cannot be used, and what else the system says. */
 WARP_API int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_on_start cb,
                              void *arg, warp_node **out);
 /* Cancels everything pending, closes all pipes, frees the node; `cb` (may be NULL) runs last. Does
@@ -410,7 +410,8 @@ enum { WARP_EXPLAIN_MS = 2000 };
 typedef void (*warp_on_connect)(void *arg, warp_pipe *pipe, int status, const warp_report *report);
 /* Connects to the node whose signed record is given (the bytes of warp_node_address). `options` may
  * be NULL. Errors before it starts: WARP_INVALID (also the node's own record), WARP_STATE,
- * WARP_NOMEM, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_NOT_FOUND (no
+ * WARP_NOMEM, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED (a week ago, or
+ * no broker is shared by which its owner could be asked for a newer one), WARP_NOT_FOUND (no
  * such plugin), WARP_LIMIT (256 connects at once), WARP_IO (no randomness). The callback's:
  * WARP_ALL_FAILED, WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer), WARP_CANCELED. */
 WARP_API int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
@@ -443,6 +444,19 @@ WARP_API int warp_node_register(warp_node *node, const char *name, warp_on_name 
  * that a server gave (WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_MALFORMED, WARP_VERSION,
  * WARP_UNTRUSTED), WARP_CANCELED. */
 WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg);
+
+/* Asks the node whose signed record is given for its present one, through a broker that both know:
+ * the record may be old, and expired by a week. A connect with a record that is older than ten
+ * minutes does this by itself. Errors before it starts: WARP_INVALID (also the node's own record),
+ * WARP_STATE before the start completed, WARP_NOMEM, WARP_MALFORMED, WARP_VERSION,
+ * WARP_BAD_SIGNATURE, WARP_EXPIRED (more than a week ago), WARP_NO_SERVER (no broker is shared),
+ * WARP_LIMIT (256 connects at once), WARP_IO (no randomness). The callback gets WARP_OK with the
+ * record, which may be the same one, WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer),
+ * WARP_UNSUPPORTED (it cannot answer), WARP_NO_SERVER, what is wrong with its answer
+ * (WARP_UNTRUSTED, WARP_REPLAY, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED),
+ * WARP_CANCELED. */
+WARP_API int warp_node_resolve(warp_node *node, const uint8_t *record, size_t len, warp_on_name cb,
+                               void *arg);
 
 /* ---- gates ----------------------------------------------------------------------------------- */
 

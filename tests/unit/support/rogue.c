@@ -15,6 +15,7 @@ static void on_message(void *arg, const warp_key *sender, const wg_message *mess
   assert_true(message->type < ROGUE_TYPES);
   self->got[message->type]++;
   self->status = message->status;
+  self->heard = message->session;
 }
 
 static void on_state(void *arg, const char *server, int status) {

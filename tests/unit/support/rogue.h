@@ -35,6 +35,7 @@ struct rogue {
   bool up;
   unsigned got[ROGUE_TYPES]; /* messages of the victim by type */
   int status;                /* of the latest FAIL or END */
+  wg_session_id heard;       /* the session of the latest message */
   rogue_stream streams[ROGUE_STREAMS];
   size_t stream_count;
 };

@@ -1,6 +1,6 @@
 /* One attempt: its life, its candidates, and the part of the plugin contract that is about itself.
  */
-#include "connect/session.h"
+#include "connect/proof.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -77,6 +77,24 @@ static void on_deadline(void *arg) {
                     attempt->row.detail[0] != '\0' ? attempt->row.detail : "no answer");
 }
 
+/* Who came with an invitation has dialled us already. */
+static int begin_proof(warp_attempt *attempt, const wg_message *message) {
+  if (message != NULL && message->type != WG_MESSAGE_OPEN)
+    return WARP_OK;
+  int status = wg_proof_begin(attempt);
+  if (status != WARP_OK)
+    warp_attempt_note(attempt, "cannot ask for proof that the peer is in our network: %s",
+                      warp_strerror(status));
+  return status;
+}
+
+/* The peer can only answer for an attempt that it knows of, even if the plugin has nothing to say.
+ */
+static bool wants_opening(const warp_attempt *attempt) {
+  return attempt->session->role == WARP_INITIATOR && attempt->state == WG_ATTEMPT_RUNNING &&
+         !attempt->opened && wg_proof_pending(attempt);
+}
+
 void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
   wg_env *env = env_of(attempt);
   attempt->state = WG_ATTEMPT_RUNNING;
@@ -84,9 +102,13 @@ void wg_attempt_run(warp_attempt *attempt, const wg_message *message) {
   attempt->row.start_ms = (double)(attempt->started_us - attempt->session->begun_us) / 1000.0;
   wg_timer_start(env, &attempt->deadline, (uint64_t)wg_plugin_timeout_ms(attempt->plugin) * 1000,
                  on_deadline, attempt);
-  int status = attempt->plugin->run(attempt, message != NULL ? message->plugin_type : 0,
-                                    message != NULL ? message->data : NULL,
-                                    message != NULL ? message->data_len : 0);
+  int status = begin_proof(attempt, message);
+  if (status == WARP_OK)
+    status = attempt->plugin->run(attempt, message != NULL ? message->plugin_type : 0,
+                                  message != NULL ? message->data : NULL,
+                                  message != NULL ? message->data_len : 0);
+  if (status == WARP_OK && wants_opening(attempt))
+    status = warp_attempt_signal(attempt, 0, NULL, 0);
   if (status == WARP_OK || attempt->state != WG_ATTEMPT_RUNNING)
     return;
   status = wg_attempt_status(attempt, status, "its run");
@@ -99,7 +121,10 @@ int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport
   const wg_session *session = attempt->session;
   if (to->family != attempt->combo.family)
     return WARP_UNTRUSTED;
-  return wg_may_contact(&session->connect->self, &session->peer_record, transport, to);
+  int status = wg_may_contact(&session->connect->self, &session->peer_record, transport, to);
+  if (status == WARP_OK || transport == WARP_UDP || !wg_proof_holds(session, to))
+    return status;
+  return wg_may_contact(&session->connect->self, &session->peer_record, WARP_UDP, to);
 }
 
 static void stop_timers(warp_attempt *attempt) {
@@ -138,6 +163,7 @@ void wg_attempt_end(warp_attempt *attempt, int status, const wg_candidate *winne
   attempt->state = kept ? WG_ATTEMPT_KEPT : WG_ATTEMPT_ENDED;
   wg_timer_stop(env, &attempt->deadline);
   wg_opening_end(attempt);
+  wg_proof_end(attempt);
   attempt->row.status = status;
   if (ran)
     attempt->row.elapsed_ms = (double)(wg_now_us(env) - attempt->started_us) / 1000.0;

@@ -45,13 +45,15 @@ static bool lacks_hairpin(const warp_combo *combo) {
          (self->hairpin == WARP_ABILITY_NO || peer->hairpin == WARP_ABILITY_NO);
 }
 
-/* Interface addresses are of use only where both sides are proven to share a network; a global
- * interface address without a NAT is already the external one. */
+/* Interface addresses are of use only where both sides may share a network (over TCP the peer has
+ * to prove it first, proof.h); a global interface address without a NAT is already the external
+ * one. */
 static int check_interfaces(const wg_session *session, const warp_combo *combo, char *why,
                             size_t room) {
-  if (wg_may_contact(&session->connect->self, &session->peer_record,
-                     (warp_transport)combo->transport, &combo->peer->nic) != WARP_OK) {
-    snprintf(why, room, "not proven to be on the same network");
+  const wg_contact_self *self = &session->connect->self;
+  const warp_addr *nic = &combo->peer->nic;
+  if (wg_may_contact(self, &session->peer_record, WARP_UDP, nic) != WARP_OK) {
+    snprintf(why, room, "not on the same network");
     return WARP_RULED_OUT;
   }
   if (wg_addr_equal(&combo->peer->nic, &combo->peer->external_udp) ||

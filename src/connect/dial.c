@@ -1,12 +1,12 @@
 /* Dialling the peer: a TCP connection that becomes a pipe of its attempt once it is open. */
-#include "connect/session.h"
+#include "connect/proof.h"
 
 #include <stdlib.h>
 
 typedef struct wg_dial {
   wg_list link;
   warp_attempt *attempt;
-  wg_tcp *tcp;
+  wg_tcp *tcp; /* NULL: it waits for the proof that the peer is there */
   warp_addr to;
 } wg_dial;
 
@@ -33,27 +33,51 @@ static void on_open(void *arg, int status) {
     warp_attempt_fail(attempt, status, "securing %s: %s", text, warp_strerror(status));
 }
 
-int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to) {
+static int launch(wg_dial *dial) {
+  static const wg_tcp_handlers handlers = {.on_open = on_open};
+  warp_attempt *attempt = dial->attempt;
   wg_env *env = attempt->session->connect->config.env;
+  warp_addr local = attempt->self.nic;
+  local.port = 0;
+  int status = env->ops->tcp_connect(env, &local, &dial->to, 0, &handlers, dial, &dial->tcp);
+  char text[WARP_ADDR_STRLEN];
+  if (status == WARP_OK)
+    warp_attempt_note(attempt, "dialled %s, no answer", warp_addr_format(&dial->to, text));
+  return status;
+}
+
+bool wg_dial_launch(warp_attempt *attempt) {
+  for (wg_list *item = attempt->dials.next; item != &attempt->dials; item = item->next) {
+    wg_dial *dial = WG_CONTAINER(item, wg_dial, link);
+    if (dial->tcp != NULL || wg_attempt_may_contact(attempt, WARP_TCP, &dial->to) != WARP_OK)
+      continue;
+    int status = launch(dial);
+    if (status == WARP_OK)
+      return true;
+    char text[WARP_ADDR_STRLEN];
+    warp_addr_format(&dial->to, text);
+    warp_attempt_fail(attempt, status, "dialling %s: %s", text, warp_strerror(status));
+    return true;
+  }
+  return false;
+}
+
+int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to) {
   int status = attempt->state == WG_ATTEMPT_RUNNING ? wg_attempt_may_contact(attempt, WARP_TCP, to)
                                                     : WARP_STATE;
-  if (status != WARP_OK)
+  bool waits = status == WARP_UNTRUSTED && wg_proof_may_come(attempt, to);
+  if (status != WARP_OK && !waits)
     return status;
   wg_dial *dial = calloc(1, sizeof *dial);
   if (dial == NULL)
     return WARP_NOMEM;
   dial->attempt = attempt;
   dial->to = *to;
-  static const wg_tcp_handlers handlers = {.on_open = on_open};
-  warp_addr local = attempt->self.nic;
-  local.port = 0;
-  status = env->ops->tcp_connect(env, &local, to, 0, &handlers, dial, &dial->tcp);
+  status = waits ? WARP_OK : launch(dial);
   if (status != WARP_OK) {
     free(dial);
     return status;
   }
-  char text[WARP_ADDR_STRLEN];
-  warp_attempt_note(attempt, "dialled %s, no answer", warp_addr_format(to, text));
   wg_list_push(&attempt->dials, &dial->link);
   return WARP_OK;
 }
@@ -62,7 +86,8 @@ void wg_dials_abort(warp_attempt *attempt) {
   while (!wg_list_empty(&attempt->dials)) {
     wg_dial *dial = WG_CONTAINER(attempt->dials.next, wg_dial, link);
     wg_list_remove(&dial->link);
-    attempt->session->connect->config.env->ops->tcp_reset(dial->tcp);
+    if (dial->tcp != NULL)
+      attempt->session->connect->config.env->ops->tcp_reset(dial->tcp);
     free(dial);
   }
 }

@@ -33,6 +33,10 @@ void wg_opening_end(warp_attempt *attempt) {
   attempt->opening = NULL;
 }
 
+bool wg_opening_unsent(const warp_attempt *attempt) {
+  return attempt->opening != NULL && !attempt->opening->sent;
+}
+
 /* Said here, so that no plugin's note of what it meant to do stands for the reason. */
 static int no_broker(warp_attempt *attempt) {
   warp_attempt_note(attempt, "no broker to ask the peer through");

@@ -174,7 +174,8 @@ void warp_path_input(warp_path *path, const uint8_t *data, size_t len, const war
 
 int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, warp_path_heard heard,
                       warp_path **out) {
-  if (attempt->path != NULL || attempt->state != WG_ATTEMPT_RUNNING)
+  /* A proof has the attempt's tags. */
+  if (attempt->path != NULL || attempt->proof != NULL || attempt->state != WG_ATTEMPT_RUNNING)
     return WARP_STATE;
   wg_connect *connect = attempt->session->connect;
   wg_mux *mux = wg_connect_mux(connect, attempt->self_index);

@@ -1,5 +1,6 @@
 /* Dials from a shared local port: SYNs whose connections, if they come to be, are candidates. */
 #include "connect/port.h"
+#include "connect/proof.h"
 
 #include "base/addr.h"
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 typedef struct wg_port_dial {
   wg_list link;
   warp_tcp_port *port;
-  wg_tcp *tcp;
+  wg_tcp *tcp; /* NULL: it waits for the proof that the peer is there */
   warp_addr to;
   warp_tcp_dialled cb;
   bool counted; /* as a SYN of the budget */
@@ -27,7 +28,8 @@ static void forget(wg_port_dial *dial) {
 
 static void abort_dial(wg_port_dial *dial) {
   /* With a reset: what is half open must not live on at the peer. */
-  env_of(dial->port->attempt)->ops->tcp_reset(dial->tcp);
+  if (dial->tcp != NULL)
+    env_of(dial->port->attempt)->ops->tcp_reset(dial->tcp);
   forget(dial);
 }
 
@@ -84,22 +86,56 @@ static wg_port_dial *find(const warp_tcp_port *port, const warp_addr *to) {
   return NULL;
 }
 
-int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb) {
+static int launch(wg_port_dial *dial) {
   static const wg_tcp_handlers handlers = {.on_open = on_open};
+  wg_env *env = env_of(dial->port->attempt);
+  return env->ops->tcp_connect(env, &dial->port->local, &dial->to, WG_SOCK_REUSE, &handlers, dial,
+                               &dial->tcp);
+}
+
+static wg_port_dial *find_allowed(const warp_attempt *attempt) {
+  for (wg_list *item = attempt->ports.next; item != &attempt->ports; item = item->next) {
+    const warp_tcp_port *port = WG_CONTAINER(item, warp_tcp_port, link);
+    for (wg_list *at = port->dials.next; at != &port->dials; at = at->next) {
+      wg_port_dial *dial = WG_CONTAINER(at, wg_port_dial, link);
+      if (dial->tcp == NULL && wg_attempt_may_contact(attempt, WARP_TCP, &dial->to) == WARP_OK)
+        return dial;
+    }
+  }
+  return NULL;
+}
+
+bool wg_port_dial_launch(warp_attempt *attempt) {
+  wg_port_dial *dial = find_allowed(attempt);
+  if (dial == NULL)
+    return false;
+  int status = launch(dial);
+  if (status == WARP_OK)
+    return true;
+  warp_tcp_port *port = dial->port;
+  warp_addr to = dial->to;
+  warp_tcp_dialled cb = dial->cb;
+  forget(dial);
+  if (cb != NULL)
+    cb(attempt, port, &to, status);
+  return true;
+}
+
+int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb) {
   warp_attempt *attempt = port->attempt;
   if (attempt->state != WG_ATTEMPT_RUNNING || find(port, to) != NULL)
     return WARP_STATE;
   if (port->dial_count >= WARP_TCP_DIALS)
     return WARP_LIMIT;
   int status = wg_attempt_may_contact(attempt, WARP_TCP, to);
-  if (status != WARP_OK)
+  bool waits = status == WARP_UNTRUSTED && wg_proof_may_come(attempt, to);
+  if (status != WARP_OK && !waits)
     return status;
   wg_port_dial *dial = calloc(1, sizeof *dial);
   if (dial == NULL)
     return WARP_NOMEM;
   *dial = (wg_port_dial){.port = port, .to = *to, .cb = cb};
-  status = env_of(attempt)->ops->tcp_connect(env_of(attempt), &port->local, to, WG_SOCK_REUSE,
-                                             &handlers, dial, &dial->tcp);
+  status = waits ? WARP_OK : launch(dial);
   if (status != WARP_OK) {
     free(dial);
     return status;

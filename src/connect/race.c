@@ -5,7 +5,7 @@
  * everything that was started has ended, the next one starts at once. With `strict` that is the
  * only way a next one starts, or the end of the phase's share of the timeout.
  */
-#include "connect/session.h"
+#include "connect/proof.h"
 
 /* One for each phase, in the order in which they start. */
 enum { RACE_STEPS = 4 };
@@ -53,6 +53,18 @@ static int next_step(const wg_session *session) {
 static bool any_running(const wg_session *session) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     if (session->attempts[i]->state == WG_ATTEMPT_RUNNING)
+      return true;
+  }
+  return false;
+}
+
+/* An attempt that asks for a proof first gets no head start: the peer may be elsewhere, and then
+ * nobody should have waited. */
+static bool any_leading(const wg_session *session) {
+  for (size_t i = 0; i < session->attempt_count; i++) {
+    const warp_attempt *attempt = session->attempts[i];
+    if (attempt->state == WG_ATTEMPT_RUNNING &&
+        (session->options.strict || !wg_proof_pending(attempt)))
       return true;
   }
   return false;
@@ -114,7 +126,7 @@ static void plan_next(wg_session *session) {
   wg_timer_stop(env, &session->phase_timer);
   if (next_step(session) >= 0)
     wg_timer_start(env, &session->phase_timer,
-                   any_running(session) || runner_works(session) ? step_time_us(session) : 0,
+                   any_leading(session) || runner_works(session) ? step_time_us(session) : 0,
                    on_phase_timer, session);
 }
 

@@ -33,6 +33,7 @@ typedef struct wg_attempt_timer {
 } wg_attempt_timer;
 
 typedef struct wg_opening wg_opening; /* the first message, while nothing was heard of it */
+typedef struct wg_proof wg_proof;     /* proof.h: that the peer is where it says, in our network */
 
 struct warp_attempt {
   wg_session *session;
@@ -48,9 +49,10 @@ struct warp_attempt {
   bool keep;      /* warp_attempt_keep was called */
   bool opened;    /* our first message went out */
   wg_opening *opening;
-  bool stopped;  /* the plugin's stop has returned: it may call nothing any more */
-  bool breached; /* the plugin broke the contract, and the row says so */
-  bool told;     /* the peer reported its side as failed: it need not be told of ours */
+  wg_proof *proof; /* NULL: none is needed */
+  bool stopped;    /* the plugin's stop has returned: it may call nothing any more */
+  bool breached;   /* the plugin broke the contract, and the row says so */
+  bool told;       /* the peer reported its side as failed: it need not be told of ours */
   uint64_t started_us;
   wg_timer deadline;
   wg_attempt_timer timers[WARP_ATTEMPT_TIMERS];
@@ -115,12 +117,14 @@ int wg_attempt_tags(const warp_attempt *attempt, uint8_t in[WG_TAG_LEN], uint8_t
 /* The peer was heard of in this attempt, or it is over: its first message is not repeated any more.
  */
 void wg_opening_end(warp_attempt *attempt);
+/* Is there a first message that no broker has taken yet? */
+bool wg_opening_unsent(const warp_attempt *attempt);
 /* Tells the peer, if it knows of the attempt and has not said the same, by FAIL what stands in the
  * row. */
 void wg_attempt_tell_failed(warp_attempt *attempt);
 
 /* May the peer have us contact this address for the attempt? WARP_OK; WARP_UNTRUSTED, also for
- * another family than the attempt's. */
+ * another family than the attempt's. Over TCP also where the peer has answered from. */
 int wg_attempt_may_contact(const warp_attempt *attempt, warp_transport transport,
                            const warp_addr *to);
 
@@ -256,7 +260,10 @@ struct wg_session {
   bool only_asks;             /* responder: no pipe comes of it, the peer wants our record */
   bool report_asked;          /* the peer wants our report when this is over */
   unsigned reports_sent;
-  bool peer_told; /* the peer knows of this session */
+  bool peer_told;                        /* the peer knows of this session */
+  warp_addr proven[WG_RECORD_ENDPOINTS]; /* proof.h: where in our networks the peer answers from */
+  size_t proven_count;
+  unsigned proof_packets; /* sent for that */
   wg_timer deadline;
   /* initiator */
   warp_connect_options options;

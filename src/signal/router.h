@@ -91,7 +91,8 @@ typedef struct wg_contact_self {
  * Over UDP also an interface of the peer's inside the prefix of one of ours, when the peer's
  * external address equals ours (same NAT), or neither side has a NAT and the networks are the same.
  * Both are the peer's own claims, so this is for tagged probes, which tell nobody whether something
- * is there, and never for a TCP connection, whose refusal would.
+ * is there, and not for a TCP connection, whose refusal would (connect/proof.h: once the peer has
+ * answered from there).
  * - `loopback_only`: nothing but loopback.
  * The port rule holds for all of them. Nothing else. */
 int wg_may_contact(const wg_contact_self *self, const wg_record *peer, warp_transport transport,

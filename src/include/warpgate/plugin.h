@@ -190,8 +190,10 @@ WARP_API int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void
 /* ---- streams --------------------------------------------------------------------------------- */
 
 /* Dials the peer; when connected the stream is secured (the dialler is the TLS client) and takes
- * part in the race, and if dialling or securing fails the attempt fails. WARP_UNTRUSTED when the
- * address is none that the peer may name (loopback, or a LAN that is not proven to be shared);
+ * part in the race, and if dialling or securing fails the attempt fails. To an interface address in
+ * a network that the peer claims to share the SYN waits until the peer has answered from there, and
+ * the attempt fails when it does not. WARP_UNTRUSTED when the
+ * address is none that the peer may name (loopback, or a LAN that is not shared);
  * WARP_STATE, WARP_NOMEM, and what the system says at once (WARP_UNREACHABLE, WARP_IO). */
 WARP_API int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to);
 /* Streams of this session that the peer dials to our listener may carry this attempt from now on.
@@ -231,10 +233,11 @@ WARP_API uint16_t warp_tcp_port_number(const warp_tcp_port *port);
  * first. */
 WARP_API int warp_tcp_port_measure(warp_tcp_port *port, const warp_addr *server,
                                    warp_tcp_measured cb);
-/* Sends a SYN to an address of the peer. `cb` may be NULL. WARP_UNTRUSTED as warp_attempt_dial;
- * WARP_ADDR_NOT_AVAILABLE: this connection exists already, accepted or waiting for its last packets
- * to die; WARP_LIMIT, WARP_STATE (dialled and not ended yet), WARP_NOMEM, and what the system says
- * at once (WARP_CONN_REFUSED by this machine, WARP_UNREACHABLE, WARP_IO). */
+/* Sends a SYN to an address of the peer, or has it wait as warp_attempt_dial. `cb` may be NULL.
+ * WARP_UNTRUSTED as warp_attempt_dial; WARP_ADDR_NOT_AVAILABLE: this connection exists already,
+ * accepted or waiting for its last packets to die; WARP_LIMIT, WARP_STATE (dialled and not ended
+ * yet), WARP_NOMEM, and what the system says at once (WARP_CONN_REFUSED by this machine,
+ * WARP_UNREACHABLE, WARP_IO). */
 WARP_API int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb);
 /* Gives up a dial that is not open; nothing when there is none. `cb` does not run. A connection
  * that is half open at the peer dies of it. */
@@ -275,7 +278,8 @@ typedef void (*warp_path_heard)(warp_attempt *attempt, warp_path *path, warp_udp
 /* Addresses of one path: a record names twelve at most; the rest are for those that packets come
  * from. */
 enum { WARP_PATH_CANDIDATES = 16 };
-/* At most one path for an attempt (WARP_STATE); owned by it. `socket` is copied. WARP_UNSUPPORTED
+/* At most one path for an attempt, and none for one over TCP between interface addresses
+ * (WARP_STATE); owned by it. `socket` is copied. WARP_UNSUPPORTED
  * when the node has no UDP socket of the family, WARP_LIMIT when too many paths share it,
  * WARP_NOMEM. */
 WARP_API int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket,

@@ -107,6 +107,7 @@ static void test_no_broker(void **state) {
   build(&both, "symmetric", 34);
   peers_start(&both);
   sim_broker_set_up(both.net.broker, false);
+  assert_int_equal(sim_run_for(both.net.world, 100 * MS), WARP_OK);
   peers_connect(&both, &(warp_connect_options){.plugins = "direct_connect"});
   assert_int_equal(both.a.connect_status, WARP_ALL_FAILED);
   const warp_report_row *row = peer_row(&both.a, "direct_connect", WARP_NIC_BIND);

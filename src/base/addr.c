@@ -446,3 +446,35 @@ int wg_server_name_parse_usual(const char *text, uint16_t usual_port, wg_server_
 int wg_server_name_parse(const char *text, wg_server_name *out) {
   return wg_server_name_parse_usual(text, 0, out);
 }
+
+int wg_relay_name_parse(const char *text, wg_relay_name *out) {
+  static const struct {
+    const char *query;
+    unsigned transports;
+    bool tls;
+  } kinds[] = {{"", WARP_TCP | WARP_UDP, false},
+               {"?transport=udp", WARP_UDP, false},
+               {"?transport=tcp", WARP_TCP, false},
+               {"?transport=tls", WARP_TCP, true}};
+  enum { TEXT_MAX = 2 * WG_CREDENTIAL_LEN + WG_HOST_LEN + 16 };
+  if (text == NULL || out == NULL)
+    return WARP_INVALID;
+  const char *at = strrchr(text, '@'); /* a password may have a question mark in it */
+  const char *host = at != NULL ? at : text;
+  size_t len = (size_t)(host - text) + strcspn(host, "?");
+  char server[TEXT_MAX];
+  if (len >= sizeof server)
+    return WARP_INVALID;
+  memcpy(server, text, len);
+  server[len] = '\0';
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    if (strcmp(text + len, kinds[i].query) != 0)
+      continue;
+    wg_relay_name name = {.transports = kinds[i].transports, .tls = kinds[i].tls};
+    int status = wg_server_name_parse(server, &name.server);
+    if (status == WARP_OK)
+      *out = name;
+    return status;
+  }
+  return WARP_INVALID;
+}

@@ -48,4 +48,14 @@ int wg_server_name_parse(const char *text, wg_server_name *out);
 /* The same, but without a port it is `usual_port`; 0: there must be one. */
 int wg_server_name_parse_usual(const char *text, uint16_t usual_port, wg_server_name *out);
 
+/* A TURN server: "user:password@host:port", where "?transport=udp", "tcp" or "tls" may follow (RFC
+ * 7065 has the first two; tls is its scheme turns over TCP). Without it both UDP and TCP may be
+ * tried. WARP_INVALID with no change when malformed. Credentials are not required here. */
+typedef struct wg_relay_name {
+  wg_server_name server;
+  unsigned transports; /* bits of warp_transport */
+  bool tls;
+} wg_relay_name;
+int wg_relay_name_parse(const char *text, wg_relay_name *out);
+
 #endif

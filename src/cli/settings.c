@@ -49,16 +49,18 @@ static int add_server(cli_servers *servers, cli_kind kind, const char *item, siz
     snprintf(why, CLI_WHY_LEN, "more than %d servers of one kind", CLI_SERVERS_MAX);
     return WARP_INVALID;
   }
-  wg_server_name name;
+  wg_relay_name relay = {.transports = 0};
   bool fits = len < CLI_SERVER_LEN;
   snprintf(text, CLI_SERVER_LEN, "%.*s", (int)(fits ? len : 0), item);
-  if (!fits || wg_server_name_parse_usual(text, of->usual_port, &name) != WARP_OK) {
+  int status = kind == CLI_TURN ? wg_relay_name_parse(text, &relay)
+                                : wg_server_name_parse_usual(text, of->usual_port, &relay.server);
+  if (!fits || status != WARP_OK) {
     /* The text is not repeated: it may hold a password. */
     snprintf(why, CLI_WHY_LEN, "not a server: write it as %s, with a port from 1 to 65535",
              of->form);
     return WARP_INVALID;
   }
-  if (kind == CLI_TURN && name.user[0] == '\0') {
+  if (kind == CLI_TURN && relay.server.user[0] == '\0') {
     snprintf(why, CLI_WHY_LEN, "%.260s has no user and password: write it as %s", text, of->form);
     return WARP_INVALID;
   }

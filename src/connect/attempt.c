@@ -22,7 +22,7 @@ static void describe(warp_attempt *attempt) {
   warp_report_row *row = &attempt->row;
   row->plugin = attempt->plugin->name;
   row->phase = attempt->plugin->phase;
-  row->transport = (warp_transport)attempt->combo.transport;
+  row->transport = (attempt->combo.transport & WARP_UDP) != 0 ? WARP_UDP : WARP_TCP;
   row->family = attempt->combo.family;
   row->route_type = attempt->combo.route_type;
   row->attempt = attempt->number;
@@ -413,7 +413,8 @@ void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
 void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...) {
   if (attempt->stopped)
     wg_attempt_breach(attempt, "ended it a second time");
-  if (attempt->state != WG_ATTEMPT_RUNNING)
+  bool kept = attempt->state == WG_ATTEMPT_KEPT;
+  if (attempt->state != WG_ATTEMPT_RUNNING && !kept)
     return;
   char line[WARP_DETAIL_LEN];
   va_list args;
@@ -424,6 +425,10 @@ void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ..
   status = wg_attempt_status(attempt, status, "warp_attempt_fail");
   attempt->row.status = status;
   wg_attempt_tell_failed(attempt);
+  if (kept) {
+    wg_session_lose(attempt->session, status);
+    return;
+  }
   wg_attempt_end(attempt, status, NULL);
   wg_session_attempt_ended(attempt->session);
 }

@@ -160,6 +160,43 @@ static int add_combo(wg_session *session, const warp_plugin *plugin, const warp_
   return WARP_OK;
 }
 
+static bool has_relay(const wg_connect *connect, int family) {
+  for (size_t i = 0; i < connect->config.relay_count; i++) {
+    if (connect->config.relays[i].addr.family == family)
+      return true;
+  }
+  return false;
+}
+
+/* Of different families, only where an attempt of the peer's family cannot be made or has no relay:
+ * REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18.8) is for that. */
+static bool may_relay(const wg_session *session, const warp_endpoint *self,
+                      const warp_endpoint *peer) {
+  const wg_connect *connect = session->connect;
+  if (self->family == peer->family)
+    return true;
+  bool same = false;
+  for (size_t i = 0; i < connect->record.endpoint_count; i++)
+    same = same || connect->record.endpoints[i].family == peer->family;
+  return has_relay(connect, self->family) && !(same && has_relay(connect, peer->family));
+}
+
+/* The one attempt of a relay between two endpoints. */
+static int add_relayed(wg_session *session, const warp_plugin *plugin, place at) {
+  const warp_endpoint *self = &session->connect->record.endpoints[at.self];
+  const warp_endpoint *peer = &session->peer_record.endpoints[at.peer];
+  unsigned transports = plugin->transports & session->options.transports;
+  if (transports == 0 || (plugin->route_types & session->route_types & WARP_EXT_BIND) == 0 ||
+      (session->family != 0 && session->family != peer->family) || !may_relay(session, self, peer))
+    return WARP_OK;
+  warp_combo combo = {.family = peer->family,
+                      .route_type = WARP_EXT_BIND,
+                      .transport = (uint8_t)transports,
+                      .self = self,
+                      .peer = peer};
+  return add_combo(session, plugin, &combo, at);
+}
+
 /* All route types and transports of one plugin between two endpoints. */
 static int add_pair(wg_session *session, const warp_plugin *plugin, place at) {
   const warp_endpoint *self = &session->connect->record.endpoints[at.self];
@@ -188,8 +225,10 @@ static int add_pair(wg_session *session, const warp_plugin *plugin, place at) {
 static int add_plugin(wg_session *session, const warp_plugin *plugin) {
   int status = WARP_OK;
   for (size_t i = 0; status == WARP_OK && i < session->connect->record.endpoint_count; i++) {
-    for (size_t j = 0; status == WARP_OK && j < session->peer_record.endpoint_count; j++)
-      status = add_pair(session, plugin, (place){.self = i, .peer = j});
+    for (size_t j = 0; status == WARP_OK && j < session->peer_record.endpoint_count; j++) {
+      place at = {.self = i, .peer = j};
+      status = plugin->relays ? add_relayed(session, plugin, at) : add_pair(session, plugin, at);
+    }
   }
   return status;
 }

@@ -36,7 +36,7 @@ int warp_attempt_stun_server(warp_attempt *attempt, unsigned index, warp_addr *o
 int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
   const wg_connect_config *config = &connect_of(attempt)->config;
   for (size_t i = 0; i < config->relay_count; i++) {
-    if (config->relays[i].addr.family == attempt->combo.family && index-- == 0) {
+    if (config->relays[i].addr.family == attempt->self.family && index-- == 0) {
       *out = config->relays[i];
       return WARP_OK;
     }

@@ -26,6 +26,8 @@ struct warp_path {
   wg_pairs pairs;
   warp_path_heard on_heard;
   bool relayed;
+  warp_transport transport; /* relayed: of what goes to the relay */
+  warp_addr relay;
   warp_pipe *pipe;
   bool closed;       /* nothing is sent or heard any more; the plugin may still hold it */
   bool owns_sockets; /* those of the attempt that are left: it won */
@@ -103,7 +105,7 @@ static void carrier_addrs(void *carrier, warp_addr *local, warp_addr *remote) {
   const wg_pair *out = &path->pairs.out;
   const warp_udp_socket *own = wg_socket_find(path->attempt, out->socket);
   memset(local, 0, sizeof *local);
-  *remote = own != NULL || path->mux != NULL ? out->remote : path->socket.remote;
+  *remote = path->relayed ? path->relay : out->remote;
   if (own != NULL)
     warp_udp_socket_local(own, local);
   else if (path->mux != NULL)
@@ -197,7 +199,6 @@ int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, war
     path->mux = status == WARP_OK ? mux : NULL;
   } else if (socket != NULL) {
     path->socket = *socket;
-    path->relayed = socket->relayed;
     memcpy(path->tag_in.tag, tag_in, WG_TAG_LEN);
   }
   if (status != WARP_OK) {
@@ -234,8 +235,24 @@ int warp_path_attach(warp_path *path, warp_udp_socket *socket) {
   return WARP_OK;
 }
 
-void warp_path_set_relayed(warp_path *path) {
+/* What the pipe's candidate says of the path. */
+static void mark_candidate(const warp_path *path) {
+  const wg_list *candidates = &path->attempt->candidates;
+  for (const wg_list *item = candidates->next; item != candidates; item = item->next) {
+    wg_candidate *candidate = WG_CONTAINER(item, wg_candidate, link);
+    if (path->relayed && candidate->pipe == path->pipe)
+      candidate->transport = path->transport;
+  }
+}
+
+void warp_path_set_relayed(warp_path *path, warp_transport transport, const warp_addr *server) {
+  if (path->closed)
+    return;
   path->relayed = true;
+  path->transport = transport;
+  path->relay = *server;
+  path->attempt->row.transport = transport;
+  mark_candidate(path);
 }
 
 void warp_path_probe(warp_path *path) {
@@ -288,8 +305,11 @@ int warp_path_secure(warp_path *path) {
     return WARP_STATE;
   warp_attempt *attempt = path->attempt;
   bool client = attempt->session->role == WARP_RESPONDER;
-  return wg_attempt_secure(attempt, WARP_MESSAGES, client, &carrier_ops, path, path->relayed,
-                           &path->pipe);
+  int status = wg_attempt_secure(attempt, WARP_MESSAGES, client, &carrier_ops, path, path->relayed,
+                                 &path->pipe);
+  if (status == WARP_OK)
+    mark_candidate(path);
+  return status;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

@@ -247,6 +247,10 @@ int warp_server_stream_send(warp_server_stream *stream, const void *data, size_t
   return status != WARP_OK || stream->broken != WARP_OK ? WARP_CLOSED : WARP_OK;
 }
 
+size_t warp_server_stream_queued(const warp_server_stream *stream) {
+  return stream->state == STREAM_OPEN ? stream->env->ops->tcp_queued(stream->tcp) : 0;
+}
+
 void warp_server_stream_close(warp_server_stream *stream) {
   enter(stream);
   if (stream->tls != NULL && stream->state == STREAM_OPEN)

@@ -173,13 +173,25 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer) {
 
 /* ---- winning --------------------------------------------------------------------------------- */
 
-static void on_pipe_closed(void *arg, warp_pipe *pipe) {
-  (void)pipe;
-  wg_session *session = arg;
+static void dismantle(wg_session *session) {
   wg_session_move(session, WG_SESSION_DEAD);
+  wg_connect_bury(session->connect, session);
   for (size_t i = 0; i < session->attempt_count; i++)
     wg_attempt_release(session->attempts[i]);
-  wg_connect_bury(session->connect, session);
+}
+
+static void on_pipe_closed(void *arg, warp_pipe *pipe) {
+  (void)pipe;
+  dismantle(arg);
+}
+
+/* The session goes first: the program, told of the end, may close the node. */
+void wg_session_lose(wg_session *session, int status) {
+  warp_pipe *pipe = session->pipe;
+  if (session->state != WG_SESSION_CONNECTED)
+    return;
+  dismantle(session);
+  wg_pipe_kill(pipe, status);
 }
 
 static void note_winner(warp_attempt *attempt, const warp_pipe *pipe) {
@@ -334,18 +346,29 @@ static bool may_try(const wg_session *session, const warp_plugin *plugin, const 
   return true;
 }
 
+/* A relay may have the peer come from an endpoint of another family than ours. */
+static const warp_endpoint *peer_endpoint(const wg_session *session, const warp_plugin *plugin,
+                                          const wg_message *message) {
+  const wg_record *record = &session->peer_record;
+  uint8_t family = message->family;
+  if (plugin->relays && message->endpoint_self < record->endpoint_count)
+    family = record->endpoints[message->endpoint_self].family;
+  return endpoint_at(record, message->endpoint_self, family);
+}
+
 /* Everything in the message is the peer's claim: it must name things that exist on our side. */
 static int check_technique(const wg_session *session, const warp_plugin *plugin,
                            const wg_message *message, warp_combo *out) {
-  const wg_record *own = &session->connect->record, *peer = &session->peer_record;
+  const wg_record *own = &session->connect->record;
   *out = (warp_combo){.family = message->family,
                       .route_type = message->route_type,
                       .transport = message->transport,
                       .self = endpoint_at(own, message->endpoint_peer, message->family),
-                      .peer = endpoint_at(peer, message->endpoint_self, message->family)};
+                      .peer = peer_endpoint(session, plugin, message)};
+  bool several = message->transport == (WARP_TCP | WARP_UDP);
   if (session->only_asks || out->self == NULL || out->peer == NULL ||
-      (plugin->transports & out->transport) == 0 || (plugin->route_types & out->route_type) == 0 ||
-      !may_try(session, plugin, out))
+      (out->transport & ~plugin->transports) != 0 || (several && !plugin->relays) ||
+      (plugin->route_types & out->route_type) == 0 || !may_try(session, plugin, out))
     return WARP_INVALID;
   return WARP_OK;
 }
@@ -407,9 +430,12 @@ static int status_of_peer(int32_t status) {
 
 static void peer_attempt_failed(warp_attempt *attempt, const wg_message *message) {
   int status = status_of_peer(message->status);
+  bool here = attempt->row.detail[0] != '\0';
+  char own[WARP_DETAIL_LEN];
+  memcpy(own, attempt->row.detail, sizeof own);
   attempt->told = true;
-  warp_attempt_fail(attempt, status, "at the peer: %s",
-                    message->detail[0] != '\0' ? message->detail : warp_strerror(status));
+  warp_attempt_fail(attempt, status, here ? "at the peer: %.72s; here: %s" : "at the peer: %s%s",
+                    message->detail[0] != '\0' ? message->detail : warp_strerror(status), own);
 }
 
 static void open_attempt(wg_session *session, const wg_message *message) {
@@ -446,13 +472,16 @@ void wg_session_message(wg_session *session, const wg_message *message) {
     take_end(session, message);
     return;
   }
+  warp_attempt *attempt = wg_session_attempt(session, message->attempt);
+  if (session->state == WG_SESSION_CONNECTED && message->type == WG_MESSAGE_FAIL &&
+      attempt != NULL && attempt->state == WG_ATTEMPT_KEPT)
+    peer_attempt_failed(attempt, message); /* its relay is gone */
   if (session->state != WG_SESSION_RACING)
     return;
   if (message->type == WG_MESSAGE_OPEN) {
     open_attempt(session, message);
     return;
   }
-  warp_attempt *attempt = wg_session_attempt(session, message->attempt);
   if (attempt == NULL || attempt->state != WG_ATTEMPT_RUNNING)
     return;
   wg_opening_end(attempt);

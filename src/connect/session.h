@@ -301,6 +301,8 @@ void wg_session_nominated(wg_session *session, wg_candidate *candidate);
 void wg_session_fail(wg_session *session, int status, bool tell_peer);
 /* Makes the winner the application's pipe and stops the rest. */
 void wg_session_win(wg_session *session, wg_candidate *candidate);
+/* What the pipe of a connected session stood on is gone: the pipe ends. */
+void wg_session_lose(wg_session *session, int status);
 /* A message of this session, from its peer. */
 void wg_session_message(wg_session *session, const wg_message *message);
 /* Starts an attempt on the peer's word (responder), or finds it when it is known. WARP_OK with the

@@ -325,6 +325,10 @@ const wg_turn_peer *wg_turn_find_permitted(const wg_turn_client *client, const w
   return found;
 }
 
+bool wg_turn_client_permitted(const wg_turn_client *client, const warp_addr *peer) {
+  return wg_turn_find_permitted(client, peer) != NULL;
+}
+
 /* A transaction id of its own for each indication. */
 static const wg_stun_txid *next_indication(wg_turn_client *client) {
   for (size_t i = WG_STUN_TXID_LEN; i-- > 0;) {
@@ -335,6 +339,18 @@ static const wg_stun_txid *next_indication(wg_turn_client *client) {
   return &client->indication;
 }
 
+static int pad(uint8_t *out, int len, size_t cap) {
+  if (len < 0) {
+    return len;
+  }
+  size_t padded = ((size_t)len + 3) & ~(size_t)3;
+  if (padded > cap) {
+    return WARP_TOO_BIG;
+  }
+  memset(out + len, 0, padded - (size_t)len);
+  return (int)padded;
+}
+
 int wg_turn_client_send(wg_turn_client *client, const warp_addr *peer, const void *data, size_t len,
                         uint8_t *out, size_t cap) {
   const wg_turn_peer *permitted = wg_turn_find_permitted(client, peer);
@@ -342,10 +358,17 @@ int wg_turn_client_send(wg_turn_client *client, const warp_addr *peer, const voi
     return WARP_STATE;
   }
   if (permitted->channel != 0 && permitted->addr.port == peer->port) {
-    return wg_turn_channel_encode(permitted->channel, data, len, out, cap);
+    int written = wg_turn_channel_encode(permitted->channel, data, len, out, cap);
+    return client->timing.reliable ? pad(out, written, cap) : written;
   }
   return wg_turn_indication_encode(WG_TURN_SEND, next_indication(client), peer, data, len, out,
                                    cap);
+}
+
+void wg_turn_client_check(wg_turn_client *client, uint64_t now_us) {
+  if (client->state == WG_TURN_ALLOCATED) {
+    client->refresh_us = now_us;
+  }
 }
 
 void wg_turn_client_close(wg_turn_client *client, uint64_t now_us) {

@@ -95,7 +95,7 @@ struct warp_node {
   warp_addr stun_servers[WG_NODE_STUN_SERVERS];
   size_t stun_count;
   warp_relay relays[WG_RELAYS_MAX];
-  wg_server_name relay_names[WG_RELAYS_MAX];
+  wg_relay_name relay_names[WG_RELAYS_MAX];
   size_t relay_count;
   wg_lookup lookups[WG_NODE_STUN_SERVERS + WG_RELAYS_MAX];
   size_t lookup_count, lookups_pending;

@@ -27,12 +27,17 @@ static void on_relay_resolved(void *arg, int status, const warp_addr *addrs, siz
   wg_lookup *lookup = arg;
   warp_node *node = lookup->node;
   lookup->resolve = NULL;
-  const wg_server_name *name = &node->relay_names[lookup->index];
+  const wg_relay_name *name = &node->relay_names[lookup->index];
   if (status != WARP_OK)
-    wg_logf(&node->env->log, WARP_LOG_WARN, "relay %s: %s", name->host, warp_strerror(status));
+    wg_logf(&node->env->log, WARP_LOG_WARN, "relay %s: %s", name->server.host,
+            warp_strerror(status));
   for (size_t i = 0; i < count && node->relay_count < WG_RELAYS_MAX; i++)
     node->relays[node->relay_count++] =
-        (warp_relay){.addr = addrs[i], .user = name->user, .password = name->password};
+        (warp_relay){.addr = addrs[i],
+                     .user = name->server.user,
+                     .password = name->server.password,
+                     .transports = name->transports,
+                     .tls_name = name->tls ? name->server.host : NULL};
   lookup_ended(node);
 }
 
@@ -60,8 +65,8 @@ void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node)) {
       node->stun_unresolved = true;
   }
   for (size_t i = 0; node->conf.turn_servers[i] != NULL && i < WG_RELAYS_MAX; i++) {
-    if (wg_server_name_parse(node->conf.turn_servers[i], &node->relay_names[i]) == WARP_OK)
-      (void)look_up(node, &node->relay_names[i], i, on_relay_resolved);
+    if (wg_relay_name_parse(node->conf.turn_servers[i], &node->relay_names[i]) == WARP_OK)
+      (void)look_up(node, &node->relay_names[i].server, i, on_relay_resolved);
     else /* its text is not said: there may be a password in it */
       wg_logf(&node->env->log, WARP_LOG_WARN,
               "relay number %zu is not written as user:password@host:port", i + 1);

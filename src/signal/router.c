@@ -45,11 +45,12 @@ void wg_topic(const warp_key *key, char out[WG_TOPIC_LEN]) {
 }
 
 int wg_broker_hint(const char *server, char out[WG_HINT_LEN]) {
-  wg_server_name name;
-  int status = wg_server_name_parse(server, &name);
+  wg_relay_name relay; /* a relay's text may say more than another server's */
+  int status = wg_relay_name_parse(server, &relay);
   if (status != WARP_OK) {
     return status;
   }
+  const wg_server_name name = relay.server;
   bool v6 = strchr(name.host, ':') != NULL;
   int len = snprintf(out, WG_HINT_LEN, v6 ? "[%s]:%u" : "%s:%u", name.host, (unsigned)name.port);
   return len < WG_HINT_LEN ? WARP_OK : WARP_TOO_BIG;

@@ -55,7 +55,7 @@ static bool has_combination(const wg_message *message) {
 static bool combination_valid(const wg_message *message) {
   return (message->family == WARP_IP4 || message->family == WARP_IP6) &&
          (message->route_type == WARP_NIC_BIND || message->route_type == WARP_EXT_BIND) &&
-         (message->transport == WARP_TCP || message->transport == WARP_UDP) &&
+         message->transport >= WARP_TCP && message->transport <= (WARP_TCP | WARP_UDP) &&
          message->endpoint_self < WG_RECORD_ENDPOINTS &&
          message->endpoint_peer < WG_RECORD_ENDPOINTS;
 }

@@ -2,6 +2,8 @@
 
 #include "base/addr.h"
 
+#include <string.h>
+
 enum { TRANSPORT_UDP = 17 }; /* IANA's protocol number */
 
 void wg_turn_attr_transport_udp(wg_writer *writer) {
@@ -84,23 +86,56 @@ int wg_turn_channel_decode(const uint8_t *bytes, size_t len, uint16_t *channel,
   return WARP_OK;
 }
 
-int wg_turn_frame_next(const uint8_t *bytes, size_t len, size_t *frame_len) {
-  if (len == 0 || bytes[0] < 0x40) {
-    return wg_stun_frame_next(bytes, len, frame_len);
+/* The length of the frame that begins with these four bytes; 0: none does. */
+static size_t frame_length(const uint8_t head[WG_TURN_CHANNEL_HEADER_LEN]) {
+  wg_reader reader = wg_reader_init(head, WG_TURN_CHANNEL_HEADER_LEN);
+  uint16_t type = wg_read_u16(&reader);
+  size_t len = wg_read_u16(&reader);
+  if (channel_valid(type))
+    return WG_TURN_CHANNEL_HEADER_LEN + ((len + 3) & ~(size_t)3);
+  return type < WG_TURN_CHANNEL_MIN && len % 4 == 0 ? WG_STUN_HEADER_LEN + len : 0;
+}
+
+static void take(wg_turn_deframer *deframer, const uint8_t **data, size_t *len, size_t upto) {
+  size_t count = upto - deframer->have < *len ? upto - deframer->have : *len;
+  if (count == 0)
+    return;
+  memcpy(deframer->bytes + deframer->have, *data, count);
+  deframer->have += count;
+  *data += count;
+  *len -= count;
+}
+
+static void skip(wg_turn_deframer *deframer, const uint8_t **data, size_t *len) {
+  size_t count = deframer->skip < *len ? deframer->skip : *len;
+  deframer->skip -= count;
+  *data += count;
+  *len -= count;
+}
+
+int wg_turn_deframe(wg_turn_deframer *deframer, const uint8_t **data, size_t *len,
+                    const uint8_t **frame, size_t *frame_len) {
+  while (*len > 0) {
+    skip(deframer, data, len);
+    if (deframer->have < WG_TURN_CHANNEL_HEADER_LEN)
+      take(deframer, data, len, WG_TURN_CHANNEL_HEADER_LEN);
+    if (deframer->skip > 0 || deframer->have < WG_TURN_CHANNEL_HEADER_LEN)
+      return WARP_AGAIN;
+    size_t wanted = frame_length(deframer->bytes);
+    if (wanted == 0)
+      return WARP_MALFORMED;
+    if (wanted > WG_STUN_MAX) {
+      deframer->skip = wanted - deframer->have;
+      deframer->have = 0;
+      continue;
+    }
+    take(deframer, data, len, wanted);
+    if (deframer->have == wanted) {
+      deframer->have = 0;
+      *frame = deframer->bytes;
+      *frame_len = wanted;
+      return WARP_OK;
+    }
   }
-  wg_reader reader = wg_reader_init(bytes, len);
-  *frame_len = 0;
-  uint16_t channel = wg_read_u16(&reader);
-  size_t wanted = WG_TURN_CHANNEL_HEADER_LEN + (((size_t)wg_read_u16(&reader) + 3) & ~(size_t)3);
-  if (reader.failed) {
-    return WARP_AGAIN;
-  }
-  if (!channel_valid(channel) || wanted > WG_STUN_MAX) {
-    return WARP_MALFORMED;
-  }
-  if (len < wanted) {
-    return WARP_AGAIN;
-  }
-  *frame_len = wanted;
-  return WARP_OK;
+  return WARP_AGAIN;
 }

@@ -72,8 +72,17 @@ int wg_turn_channel_encode(uint16_t channel, const void *data, size_t len, uint8
 int wg_turn_channel_decode(const uint8_t *bytes, size_t len, uint16_t *channel,
                            const uint8_t **data, size_t *data_len);
 
-/* As wg_stun_frame_next, for a stream that carries STUN messages and ChannelData, which is padded
- * to four bytes there (RFC 8656 section 12.5). */
-int wg_turn_frame_next(const uint8_t *bytes, size_t len, size_t *frame_len);
+/* Cuts a stream into STUN messages and ChannelData, which is padded to four bytes there (RFC 8656
+ * section 12.5). What is longer than WG_STUN_MAX is skipped: anybody behind an address that was
+ * permitted can have a relay send it, and it must not cost the connection. Zeroed to begin with. */
+typedef struct wg_turn_deframer {
+  uint8_t bytes[WG_STUN_MAX];
+  size_t have, skip;
+} wg_turn_deframer;
+/* Takes bytes from `*data`, of which `*len` are there, up to the end of a frame. WARP_OK with the
+ * frame, borrowed until the next call; WARP_AGAIN when all are taken and the frame goes on;
+ * WARP_MALFORMED when this is neither: the stream is lost then. */
+int wg_turn_deframe(wg_turn_deframer *deframer, const uint8_t **data, size_t *len,
+                    const uint8_t **frame, size_t *frame_len);
 
 #endif

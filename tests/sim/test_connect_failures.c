@@ -144,7 +144,7 @@ static void test_no_turn_server(void **state) {
   peers both;
   static const char *const none[] = {NULL};
   peers_build(&both, "symmetric", "symmetric", 8);
-  both.a.conf.turn_servers = none;
+  both.a.conf.turn_servers = both.b.conf.turn_servers = none;
   peers_start(&both);
   peers_connect(&both, NULL);
   assert_int_equal(both.a.connect_status, WARP_ALL_FAILED);
@@ -161,11 +161,14 @@ static void test_turn_credentials(void **state) {
   char text[128];
   snprintf(text, sizeof text, "somebody:wrong%s", strchr(both.net.turn_servers[0], '@'));
   const char *const wrong[] = {text, NULL};
-  both.a.conf.turn_servers = wrong;
+  both.a.conf.turn_servers = both.b.conf.turn_servers = wrong;
   peers_start(&both);
   peers_connect(&both, NULL);
   assert_int_equal(both.a.connect_status, WARP_ALL_FAILED);
-  assert_int_equal(peer_row(&both.a, "turn", WARP_EXT_BIND)->status, WARP_AUTH);
+  const warp_report_row *row = peer_row(&both.a, "turn", WARP_EXT_BIND);
+  assert_int_equal(row->status, WARP_AUTH);
+  assert_non_null(strstr(row->detail, "at the peer: relay 203.0.113.10:3478 UDP: Unauthorized"));
+  assert_non_null(strstr(row->detail, "here: relay 203.0.113.10:3478 UDP: Unauthorized"));
   peers_free(&both);
 }
 

@@ -91,8 +91,8 @@ typedef enum warp_role { WARP_INITIATOR = 1, WARP_RESPONDER = 2 } warp_role;
 typedef struct warp_combo {
   uint8_t family;
   uint8_t route_type; /* WARP_NIC_BIND: between interface addresses; WARP_EXT_BIND: external ones */
-  uint8_t transport;  /* warp_transport */
-  const warp_endpoint *self, *peer;
+  uint8_t transport;  /* warp_transport; of a plugin that relays, bits of those that it may use */
+  const warp_endpoint *self, *peer; /* of the family, but a relay's may differ: see `relays` */
 } warp_combo;
 
 /* A number that a person may set as "PLUGIN.NAME=VALUE" (warp_conf.settings). */
@@ -109,6 +109,11 @@ typedef struct warp_plugin {
   unsigned transports;          /* bits of warp_transport; 0: it brings no pipe, only messages */
   unsigned route_types;         /* bits of WARP_NIC_BIND, WARP_EXT_BIND */
   uint32_t timeout_ms;          /* ceiling of one attempt */
+  /* Through a relay: one attempt for all transports, because they only bring us to the relay. And
+   * where no two endpoints are of one family, or no relay is, one with `family` that of the peer's
+   * endpoint, as the responder's own one then is: the initiator's relay is to be of its own
+   * endpoint's family, and to relay the other. */
+  bool relays;
   size_t state_size;            /* bytes of zeroed state that each attempt gets */
   const warp_setting *settings; /* ends with a name of NULL; NULL: none */
   /* Once for each node, when it sets its plugins up. An error leaves the plugin out of this node
@@ -175,7 +180,8 @@ WARP_API void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot);
 /* What the report will say of this attempt if it ends now; replaces the line before. */
 WARP_API void warp_attempt_note(warp_attempt *attempt, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Ends the attempt; the peer is told. Nothing of it runs after the present callback. */
+/* Ends the attempt; the peer is told. Nothing of it runs after the present callback. Of one that was
+ * kept (warp_attempt_keep) it ends the pipe, whose on_end gets the status, at both sides. */
 WARP_API void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -265,8 +271,6 @@ typedef struct warp_path warp_path;
 typedef struct warp_path_socket {
   int (*send)(void *arg, const warp_addr *to, const void *data, size_t len);
   void *arg;
-  bool relayed;     /* the report calls the path a relay */
-  warp_addr remote; /* what the report names as the other end, for a relay its server */
 } warp_path_socket;
 
 /* A valid packet came from `from` for the first time, or, once, one that answers a probe of ours,
@@ -298,8 +302,10 @@ WARP_API int warp_path_attach(warp_path *path, warp_udp_socket *socket);
  * what the system says of the datagram (WARP_AGAIN, WARP_UNREACHABLE, WARP_IO). Takes nothing from
  * a budget: ask that first. */
 WARP_API int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to);
-/* The candidates lie on a relay: the report calls the path one. */
-WARP_API void warp_path_set_relayed(warp_path *path);
+/* The path leads through a relay: `transport` goes to it, and the report names `server` as the other
+ * end. May be called again when that changes, until the path is secured. */
+WARP_API void warp_path_set_relayed(warp_path *path, warp_transport transport,
+                                    const warp_addr *server);
 /* Sends one probe to the selected address and, while the peer has acknowledged none, to every
  * candidate. */
 WARP_API void warp_path_probe(warp_path *path);
@@ -367,6 +373,8 @@ WARP_API int warp_attempt_server_stream(warp_attempt *attempt, const warp_addr *
                                         warp_server_stream **out);
 /* All or nothing. WARP_AGAIN when the queue is full, WARP_CLOSED, WARP_STATE (not open yet). */
 WARP_API int warp_server_stream_send(warp_server_stream *stream, const void *data, size_t len);
+/* Bytes that wait because the server or the way to it is slow; 0 when it is not open. */
+WARP_API size_t warp_server_stream_queued(const warp_server_stream *stream);
 WARP_API void warp_server_stream_close(warp_server_stream *stream);
 
 /* ---- relays ---------------------------------------------------------------------------------- */
@@ -379,7 +387,8 @@ typedef struct warp_relay {
   unsigned transports;  /* bits of warp_transport over which it may be asked */
   const char *tls_name; /* over TCP with TLS, to a server of this name; NULL: without */
 } warp_relay;
-/* The relay number `index` of the attempt's family. WARP_NOT_FOUND past the last one. */
+/* The relay number `index` of the family of the attempt's own endpoint. WARP_NOT_FOUND past the last
+ * one. */
 WARP_API int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out);
 /* How many relays may be tried at once: warp_connect_options.turn_limit, at the peer its default.
  */

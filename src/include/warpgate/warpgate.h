@@ -211,7 +211,9 @@ typedef struct warp_conf {
   bool loopback_only;              /* bind and talk to loopback only */
   unsigned sig_pipe_no;            /* MQTT connections, 4 at most; 0: no signalling */
   const char *const *stun_servers; /* "host:port", two at best */
-  const char *const *turn_servers; /* "user:password@host:port" */
+  /* "user:password@host:port", where "?transport=udp", "?transport=tcp" or "?transport=tls" may
+   * follow; without it UDP is tried first, then TCP. TLS: for that host, by ca_file. */
+  const char *const *turn_servers;
   const char *ca_file; /* PEM file of the authorities for TLS to relays; NULL: the system's */
   const char *const *brokers;      /* "host:port" of MQTT brokers */
   const char *const *name_servers; /* "host:port" */

@@ -217,7 +217,7 @@ static void test_invalid_messages(void **state) {
       message.route_type = 3;
       break;
     case 7:
-      message.transport = 3;
+      message.transport = 4;
       break;
     case 8:
       message.endpoint_self = WG_RECORD_ENDPOINTS;

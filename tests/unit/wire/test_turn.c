@@ -105,29 +105,68 @@ static void test_channel_data(void **state) {
   assert_int_equal(wg_turn_channel_decode(bytes, 9, &channel, &data, &len), WARP_MALFORMED);
 }
 
+static const uint8_t two_frames[] = "\x40\1\0\5hello\0\0\0\x40\2\0\0";
+
+/* Feeds a stream in pieces of `step` bytes; the frames' lengths, up to the first error. */
+static int cut(const uint8_t *data, size_t len, size_t step, size_t lengths[], size_t *count) {
+  wg_turn_deframer deframer = {.have = 0};
+  *count = 0;
+  for (size_t at = 0; at < len; at += step) {
+    const uint8_t *piece = data + at, *frame;
+    size_t left = len - at < step ? len - at : step, frame_len;
+    int status;
+    while ((status = wg_turn_deframe(&deframer, &piece, &left, &frame, &frame_len)) == WARP_OK)
+      lengths[(*count)++] = frame_len;
+    if (status != WARP_AGAIN)
+      return status;
+    assert_int_equal(left, 0);
+  }
+  return WARP_AGAIN;
+}
+
 static void test_frames(void **state) {
   (void)state;
-  size_t len;
-  const uint8_t *bytes = (const uint8_t *)"\x40\1\0\5hello\0\0\0\x40\1\0\0\0\1";
-  for (size_t cut = 0; cut < 12; cut++) {
-    assert_int_equal(wg_turn_frame_next(bytes, cut, &len), WARP_AGAIN);
-  }
-  assert_int_equal(wg_turn_frame_next(bytes, 18, &len), WARP_OK);
-  assert_int_equal(len, 12);
-  assert_int_equal(wg_turn_frame_next(bytes + 12, 6, &len), WARP_OK);
-  assert_int_equal(len, 4);
-  assert_int_equal(wg_turn_frame_next(bytes + 16, 2, &len), WARP_AGAIN); /* STUN from here */
   vector stun = vector_load("rfc5769_request");
-  assert_int_equal(wg_turn_frame_next(stun.bytes, stun.len, &len), WARP_OK);
-  assert_int_equal(len, stun.len);
-  assert_int_equal(wg_turn_frame_next((const uint8_t *)"\x40\1\xff\xff", 4, &len), WARP_MALFORMED);
-  assert_int_equal(wg_turn_frame_next((const uint8_t *)"\x80\1\0\0", 4, &len), WARP_MALFORMED);
+  uint8_t stream[256];
+  size_t lengths[8], count, len = sizeof two_frames - 1;
+  memcpy(stream, two_frames, len);
+  memcpy(stream + len, stun.bytes, stun.len);
+  for (size_t step = 1; step <= len + stun.len; step++) {
+    assert_int_equal(cut(stream, len + stun.len, step, lengths, &count), WARP_AGAIN);
+    assert_int_equal(count, 3);
+    assert_int_equal(lengths[0], 12);
+    assert_int_equal(lengths[1], 4);
+    assert_int_equal(lengths[2], stun.len);
+  }
+  assert_int_equal(cut((const uint8_t *)"\x80\1\0\0", 4, 4, lengths, &count), WARP_MALFORMED);
+  assert_int_equal(cut((const uint8_t *)"\x50\0\0\0", 4, 4, lengths, &count), WARP_MALFORMED);
+  assert_int_equal(cut((const uint8_t *)"\0\1\0\3", 4, 1, lengths, &count), WARP_MALFORMED);
+}
+
+/* A frame that is too long for us is passed over, whatever it is cut into. */
+static void test_long_frames(void **state) {
+  (void)state;
+  static uint8_t stream[0x10000 + 64];
+  size_t lengths[8], count, len = 0;
+  memcpy(stream, "\x40\1\xff\xff", 4);
+  len += 4 + 0x10000;
+  memcpy(stream + len, two_frames, sizeof two_frames - 1);
+  len += sizeof two_frames - 1;
+  for (size_t step = 1; step < len; step = step * 3 + 1) {
+    assert_int_equal(cut(stream, len, step, lengths, &count), WARP_AGAIN);
+    assert_int_equal(count, 2);
+    assert_int_equal(lengths[0], 12);
+  }
+  memcpy(stream, "\0\x17\x10\0", 4); /* a Data indication of 4116 bytes */
+  memcpy(stream + 4116, two_frames, sizeof two_frames - 1);
+  assert_int_equal(cut(stream, 4116 + 12, 1000, lengths, &count), WARP_AGAIN);
+  assert_int_equal(count, 1);
 }
 
 static void check_variant(const uint8_t *bytes, size_t len, int changed) {
   warp_addr peer;
   const uint8_t *data;
-  size_t data_len, frame;
+  size_t data_len, lengths[128], count;
   uint16_t channel;
   (void)changed;
   if (decode_indication(bytes, len, &peer, &data, &data_len) == WARP_OK) {
@@ -136,9 +175,7 @@ static void check_variant(const uint8_t *bytes, size_t len, int changed) {
   if (wg_turn_channel_decode(bytes, len, &channel, &data, &data_len) == WARP_OK) {
     assert_true(data == bytes + 4 && data_len <= len - 4);
   }
-  if (wg_turn_frame_next(bytes, len, &frame) == WARP_OK) {
-    assert_true(frame > 0 && frame <= len);
-  }
+  assert_int_not_equal(cut(bytes, len, 7, lengths, &count), WARP_OK);
 }
 
 static void test_hostile(void **state) {
@@ -157,6 +194,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_attributes),   cmocka_unit_test(test_indications),
       cmocka_unit_test(test_channel_data), cmocka_unit_test(test_frames),
+      cmocka_unit_test(test_long_frames),
       cmocka_unit_test(test_hostile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,7 +179,8 @@ static void go_by_relay(warp_attempt *attempt) {
 /* The responder's first flight must not be lost at a relay that does not let us through yet. */
 static bool may_secure(warp_attempt *attempt) {
   const turn_state *state = state_of(attempt);
-  if (state->way != WAY_RELAY || warp_attempt_role(attempt) == WARP_INITIATOR || state->peer_in_need)
+  if (state->way != WAY_RELAY || warp_attempt_role(attempt) == WARP_INITIATOR ||
+      state->peer_in_need)
     return state->way != WAY_NONE;
   return state->theirs.family != 0 &&
          wg_turn_client_permitted(&state->legs.ready->client, &state->theirs);
@@ -246,8 +247,8 @@ void wg_turn_changed(warp_attempt *attempt) {
 
 void wg_turn_lost(warp_attempt *attempt, const leg *one) {
   char text[WARP_ADDR_STRLEN];
-  warp_attempt_fail(attempt, one->status, "relay %s: %s",
-                    warp_addr_format(&one->relay.addr, text), one->why);
+  warp_attempt_fail(attempt, one->status, "relay %s: %s", warp_addr_format(&one->relay.addr, text),
+                    one->why);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */

@@ -1,8 +1,9 @@
 /*
- * One allocation on a TURN server, reached over UDP, TCP or TLS (RFC 8656): made with long-term credentials, kept by
- * refreshes, with permissions and channels for several peers, given back at the end. Pure; driven
- * as wire's machines are (see machine/stun_client.h): after a start, an input, a permit, a bind, a
- * close and at the deadline take output until there is none, then events until there is none.
+ * One allocation on a TURN server, reached over UDP, TCP or TLS (RFC 8656): made with long-term
+ * credentials, kept by refreshes, with permissions and channels for several peers, given back at
+ * the end. Pure; driven as wire's machines are (see machine/stun_client.h): after a start, an
+ * input, a permit, a bind, a close and at the deadline take output until there is none, then events
+ * until there is none.
  */
 #ifndef WG_MACHINE_TURN_CLIENT_H
 #define WG_MACHINE_TURN_CLIENT_H
@@ -135,13 +136,13 @@ int wg_turn_client_permit(wg_turn_client *client, const warp_addr *peer, uint64_
 int wg_turn_client_bind(wg_turn_client *client, const warp_addr *peer, uint64_t now_us);
 /* Was the permission of the peer's IP granted, and not lost since? */
 bool wg_turn_client_permitted(const wg_turn_client *client, const warp_addr *peer);
-/* Wraps a datagram for a permitted peer: ChannelData where a channel is bound (on a stream padded to
- * four bytes, RFC 8656 section 12.5), else a Send indication. Returns the length of what goes to the server, or WARP_STATE (not permitted yet),
- * WARP_TOO_BIG. */
+/* Wraps a datagram for a permitted peer: ChannelData where a channel is bound (on a stream padded
+ * to four bytes, RFC 8656 section 12.5), else a Send indication. Returns the length of what goes to
+ * the server, or WARP_STATE (not permitted yet), WARP_TOO_BIG. */
 int wg_turn_client_send(wg_turn_client *client, const warp_addr *peer, const void *data, size_t len,
                         uint8_t *out, size_t cap);
-/* Asks the server now, by a Refresh, whether the allocation is still there; an ENDED event says that
- * it is not, or that nobody answers. Nothing unless it is allocated. */
+/* Asks the server now, by a Refresh, whether the allocation is still there; an ENDED event says
+ * that it is not, or that nobody answers. Nothing unless it is allocated. */
 void wg_turn_client_check(wg_turn_client *client, uint64_t now_us);
 /* Gives the allocation back: a Refresh with lifetime 0. Ends with an ENDED event, at once when
  * there is nothing to give back. Who cannot wait may stop driving the machine after the first

@@ -167,8 +167,8 @@ static void test_turn_credentials(void **state) {
   assert_int_equal(both.a.connect_status, WARP_ALL_FAILED);
   const warp_report_row *row = peer_row(&both.a, "turn", WARP_EXT_BIND);
   assert_int_equal(row->status, WARP_AUTH);
-  assert_non_null(strstr(row->detail, "at the peer: relay 203.0.113.10:3478 UDP: Unauthorized"));
-  assert_non_null(strstr(row->detail, "here: relay 203.0.113.10:3478 UDP: Unauthorized"));
+  assert_non_null(strstr(row->detail, "at the peer: relay 203.0.113.10:3480 UDP: Unauthorized"));
+  assert_non_null(strstr(row->detail, "here: relay 203.0.113.10:3480 UDP: Unauthorized"));
   peers_free(&both);
 }
 

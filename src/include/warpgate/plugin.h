@@ -103,12 +103,12 @@ typedef struct warp_setting {
 } warp_setting;
 
 typedef struct warp_plugin {
-  uint32_t interface_version;   /* WARP_PLUGIN_VERSION */
-  const char *name;             /* at most 23 characters a-z, 0-9 and _ */
-  warp_phase phase;             /* WARP_PHASE_NONE: only when pinned by name */
-  unsigned transports;          /* bits of warp_transport; 0: it brings no pipe, only messages */
-  unsigned route_types;         /* bits of WARP_NIC_BIND, WARP_EXT_BIND */
-  uint32_t timeout_ms;          /* ceiling of one attempt */
+  uint32_t interface_version; /* WARP_PLUGIN_VERSION */
+  const char *name;           /* at most 23 characters a-z, 0-9 and _ */
+  warp_phase phase;           /* WARP_PHASE_NONE: only when pinned by name */
+  unsigned transports;        /* bits of warp_transport; 0: it brings no pipe, only messages */
+  unsigned route_types;       /* bits of WARP_NIC_BIND, WARP_EXT_BIND */
+  uint32_t timeout_ms;        /* ceiling of one attempt */
   /* Through a relay: one attempt for all transports, because they only bring us to the relay. And
    * where no two endpoints are of one family, or no relay is, one with `family` that of the peer's
    * endpoint, as the responder's own one then is: the initiator's relay is to be of its own
@@ -180,8 +180,8 @@ WARP_API void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot);
 /* What the report will say of this attempt if it ends now; replaces the line before. */
 WARP_API void warp_attempt_note(warp_attempt *attempt, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Ends the attempt; the peer is told. Nothing of it runs after the present callback. Of one that was
- * kept (warp_attempt_keep) it ends the pipe, whose on_end gets the status, at both sides. */
+/* Ends the attempt; the peer is told. Nothing of it runs after the present callback. Of one that
+ * was kept (warp_attempt_keep) it ends the pipe, whose on_end gets the status, at both sides. */
 WARP_API void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -302,8 +302,8 @@ WARP_API int warp_path_attach(warp_path *path, warp_udp_socket *socket);
  * what the system says of the datagram (WARP_AGAIN, WARP_UNREACHABLE, WARP_IO). Takes nothing from
  * a budget: ask that first. */
 WARP_API int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to);
-/* The path leads through a relay: `transport` goes to it, and the report names `server` as the other
- * end. May be called again when that changes, until the path is secured. */
+/* The path leads through a relay: `transport` goes to it, and the report names `server` as the
+ * other end. May be called again when that changes, until the path is secured. */
 WARP_API void warp_path_set_relayed(warp_path *path, warp_transport transport,
                                     const warp_addr *server);
 /* Sends one probe to the selected address and, while the peer has acknowledged none, to every
@@ -387,8 +387,8 @@ typedef struct warp_relay {
   unsigned transports;  /* bits of warp_transport over which it may be asked */
   const char *tls_name; /* over TCP with TLS, to a server of this name; NULL: without */
 } warp_relay;
-/* The relay number `index` of the family of the attempt's own endpoint. WARP_NOT_FOUND past the last
- * one. */
+/* The relay number `index` of the family of the attempt's own endpoint. WARP_NOT_FOUND past the
+ * last one. */
 WARP_API int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out);
 /* How many relays may be tried at once: warp_connect_options.turn_limit, at the peer its default.
  */

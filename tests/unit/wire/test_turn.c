@@ -194,8 +194,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_attributes),   cmocka_unit_test(test_indications),
       cmocka_unit_test(test_channel_data), cmocka_unit_test(test_frames),
-      cmocka_unit_test(test_long_frames),
-      cmocka_unit_test(test_hostile),
+      cmocka_unit_test(test_long_frames),  cmocka_unit_test(test_hostile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

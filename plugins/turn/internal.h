@@ -61,6 +61,10 @@ typedef struct turn_state {
   bool secured, heard, over;
 } turn_state;
 
+/* Is UDP known not to get out there: TCP was measured, and UDP gave no answer? A public address of
+ * its own is in a record all the same. */
+bool wg_turn_udp_blocked(const warp_endpoint *end);
+
 /* ---- legs.c ---------------------------------------------------------------------------------- */
 
 /* Begins to try the relays; wg_turn_changed runs when one has allocated or none is left, perhaps

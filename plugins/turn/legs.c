@@ -35,6 +35,10 @@ static bool in_use(const leg *one) {
   return one->state == LEG_CONNECTING || one->state == LEG_ALLOCATING || one->state == LEG_READY;
 }
 
+bool wg_turn_udp_blocked(const warp_endpoint *end) {
+  return end->udp.confidence == 0 && end->tcp.confidence > 0;
+}
+
 /* ---- the order ------------------------------------------------------------------------------- */
 
 static void add(legs *all, const warp_relay *relay, warp_transport transport) {
@@ -52,8 +56,8 @@ static void list(warp_attempt *attempt) {
   unsigned count = 0, limit = warp_attempt_turn_limit(attempt);
   while (count < limit && warp_attempt_relay(attempt, count, &relay) == WARP_OK)
     count++;
-  bool known = self->external_udp.family != 0 || self->external_tcp.family != 0;
-  bool blocked = known && self->external_udp.family == 0;
+  bool blocked = wg_turn_udp_blocked(self);
+  bool known = self->udp.confidence > 0 || blocked;
   warp_transport order[] = {blocked ? WARP_TCP : WARP_UDP, blocked ? WARP_UDP : WARP_TCP};
   for (unsigned i = 0; i < 2 * count; i++) {
     unsigned server = known ? i % count : i / 2;

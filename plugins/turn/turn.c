@@ -28,7 +28,8 @@ static turn_state *state_of(warp_attempt *attempt) {
 /* Can this end of the attempt come to the other's relay by itself? Over UDP only, and from an
  * address that the other one knows, so that the relay lets it in. */
 static bool comes_directly(const warp_combo *combo, const warp_endpoint *end) {
-  return (combo->transport & WARP_UDP) != 0 && end->external_udp.family == combo->family;
+  return (combo->transport & WARP_UDP) != 0 && end->external_udp.family == combo->family &&
+         !wg_turn_udp_blocked(end);
 }
 
 static bool we_come(warp_attempt *attempt) {

@@ -86,10 +86,29 @@ static void clear_the_way(wg_session *own) {
   wg_session_fail(awaited, WARP_CANCELED, false);
 }
 
+/* Is a pipe of the awaited session in the making, over a stream that is open or a path on which the
+ * peer was heard? The peer may have chosen it already, while its last flight is lost on the way. */
+static bool in_the_making(const wg_session *own) {
+  const wg_session *awaited = wg_connect_find(own->connect, &own->awaited);
+  for (size_t i = 0; awaited != NULL && awaited != own && i < awaited->attempt_count; i++) {
+    const warp_attempt *attempt = awaited->attempts[i];
+    bool open =
+        attempt->path != NULL ? wg_path_heard(attempt->path) : !wg_list_empty(&attempt->candidates);
+    if (wg_attempt_alive(attempt) && open)
+      return true;
+  }
+  return false;
+}
+
 /* A new id: the peer remembers the old one as ended. */
 static void on_resume(void *arg) {
   wg_session *own = arg;
   wg_env *env = own->connect->config.env;
+  if (!own->patient && in_the_making(own)) {
+    own->patient = true; /* once: a path may be open one way only */
+    wg_timer_start(env, &own->phase_timer, (uint64_t)WG_CROSSING_WAIT_MS * 1000, on_resume, own);
+    return;
+  }
   wg_session_id id;
   int status = env->ops->random(env, id.bytes, sizeof id.bytes);
   if (status == WARP_OK) {

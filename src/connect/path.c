@@ -314,6 +314,10 @@ int warp_path_secure(warp_path *path) {
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
+bool wg_path_heard(const warp_path *path) {
+  return !path->closed && path->pairs.state != WG_PAIRS_SEEKING;
+}
+
 bool wg_path_stands_on(const warp_path *path, const warp_udp_socket *socket) {
   return !path->closed && socket->path == path && wg_pairs_uses(&path->pairs, socket->number);
 }

@@ -185,6 +185,8 @@ void wg_path_close(warp_path *path);
  * has moved, and the attempt's sockets that are still open at its end are the path's to close.
  * False without a pipe. */
 bool wg_path_won(warp_path *path);
+/* Has the peer been heard on it? */
+bool wg_path_heard(const warp_path *path);
 /* Is the socket one that the path sends by, or that the peer has spoken to? */
 bool wg_path_stands_on(const warp_path *path, const warp_udp_socket *socket);
 /* A datagram came on the socket of this number, 0 for the one the path began with. False when it is
@@ -275,6 +277,7 @@ struct wg_session {
   struct wg_asking *asking; /* who waits for the peer's record only; NULL: it is a connect */
   bool expired;             /* the peer's record: nothing may be tried with its addresses */
   wg_session_id awaited;    /* yielded: the peer's session; zero: one that has not come yet */
+  bool patient;             /* has waited for it a second time */
   bool overtaken;           /* the peer said that another session goes on instead */
   bool crossed;             /* the peer would not take part because a connect of its own races */
   wg_timer phase_timer; /* initiator: the next phase, or yielded, how long to wait; responder: how

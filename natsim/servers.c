@@ -111,9 +111,9 @@ static int start_names(const starter *s) {
   snprintf(store, sizeof store, "%s/names.db", s->folder);
   snprintf(listen, sizeof listen, SIM_SERVER_1 ":%d", NAMES_PORT);
   snprintf(listen6, sizeof listen6, "[" SIM_SERVER6_1 "]:%d", NAMES_PORT);
-  const char *argv[] = {s->programs->names, "--listen", listen,       "--listen", listen6,
-                        "--store",          store,      "--quota-v4", "1000000",  "--quota-v6",
-                        "1000000",          NULL};
+  const char *argv[] = {
+      s->programs->names, "--listen", listen,       "--listen", listen6,           "--store", store,
+      "--quota-v4",       "1000000",  "--quota-v6", "1000000",  "--quota-v6-site", "1000000", NULL};
   return start_one(s, "warpgate-names", SIM_NAMES, argv, true);
 }
 

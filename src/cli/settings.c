@@ -1,6 +1,7 @@
 #include "cli/settings.h"
 
 #include "base/addr.h"
+#include "base/conf.h"
 #include "wire/ntp.h"
 #include <ctype.h>
 #include <errno.h>
@@ -200,31 +201,17 @@ void cli_config_path(char out[PATH_MAX]) {
   }
 }
 
-/* Cuts the comment and the blanks at both ends; returns where the rest begins. */
-static char *trim(char *line) {
-  for (char *at = line; *at != '\0'; at++) {
-    if (*at == '#' && (at == line || isspace((unsigned char)at[-1]))) {
-      *at = '\0';
-      break;
-    }
-  }
-  line += strspn(line, " \t\r\n");
-  size_t len = strlen(line);
-  while (len > 0 && isspace((unsigned char)line[len - 1])) {
-    line[--len] = '\0';
-  }
-  return line;
-}
-
 static int take_line(cli_settings *settings, char *line, char why[CLI_WHY_LEN]) {
-  char *equals = strchr(line, '=');
-  if (equals == NULL) {
+  char *name, *value;
+  int status = wg_conf_line(line, &name, &value);
+  if (status == WARP_NOT_FOUND) {
+    return WARP_OK;
+  }
+  if (status != WARP_OK) {
     snprintf(why, CLI_WHY_LEN, "not a line 'name = value', as '%s'", kinds[CLI_BROKER].example);
     return WARP_INVALID;
   }
-  *equals = '\0';
-  char *name = trim(line);
-  int status = cli_settings_take(settings, name, trim(equals + 1), why);
+  status = cli_settings_take(settings, name, value, why);
   if (status == WARP_NOT_FOUND) {
     snprintf(why, CLI_WHY_LEN,
              "no setting '%.60s': there are broker, stun, turn, names, ntp, data, key and port",
@@ -242,8 +229,7 @@ static int take_lines(cli_settings *settings, FILE *file, const char *path, char
       snprintf(reason, sizeof reason, "longer than %d bytes", LINE_LEN - 2);
       status = WARP_INVALID;
     } else {
-      char *text = trim(line);
-      status = *text == '\0' ? WARP_OK : take_line(settings, text, reason);
+      status = take_line(settings, line, reason);
     }
     if (status != WARP_OK) {
       snprintf(why, CLI_WHY_LEN, "%.150s line %u: %.220s", path, number, reason);

@@ -29,9 +29,13 @@ static size_t ask(name_service *service, const uint8_t *bytes, size_t len, bool 
                             .udp = udp,
                             .wall_ms = NOW_MS,
                             .now_us = UINT64_C(1000000000)};
-  size_t reply_len = name_service_answer(service, &question, reply);
+  bool held;
+  size_t reply_len = name_service_answer(service, &question, reply, &held);
   if (udp && reply_len > len) {
     abort(); /* more than was asked with */
+  }
+  if (held && name_service_commit(service) != WARP_OK) {
+    abort();
   }
   return reply_len;
 }
@@ -75,7 +79,11 @@ static void ask_as_owner(name_service *service, const wg_identity *identity, con
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static wg_identity *identity;
-  name_service_config config = {.quota_v4 = 4, .quota_v6 = 4, .lifetime_max_s = 7200};
+  name_service_config config = {.quota_v4 = 4,
+                                .quota_v6 = 4,
+                                .quota_v6_site = 4,
+                                .rate_per_s = NAME_RATE_DEFAULT,
+                                .lifetime_max_s = 7200};
   name_store *store = NULL;
   name_service *service = NULL;
   char why[NAME_STORE_WHY];

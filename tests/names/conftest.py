@@ -39,6 +39,7 @@ def fields_of(reply):
 
 
 NOT_FOUND = b"\1"
+BUSY = b"\x08"
 
 
 class Server:

@@ -1,10 +1,11 @@
 """warpgate-names from outside: arguments, both transports, limits, signals, its file."""
 
+import json
 import signal
 import socket
 
 import pytest
-from conftest import NOT_FOUND, ask_udp, fields_of, lookup, new_nonce
+from conftest import BUSY, HERE, NOT_FOUND, ask_udp, fields_of, lookup, new_nonce
 
 
 def is_answer(reply, nonce):
@@ -34,6 +35,9 @@ def test_help(start):
         (["--quota-v4", "many"], "not a number in range: many"),
         (["--quota-v6", "-1"], "not a number in range: -1"),
         (["--lifetime-max", "59"], "not a number in range: 59"),
+        (["--rate", "0"], "rate is 1 to 100000"),
+        (["--quota-v6-site", "1000001"], "quota-v6-site is 0 to 1000000"),
+        (["--config", "missing.conf"], "missing.conf: No such file"),
         (["--nonsense"], "nonsense"),
         (["more"], "no such argument: more"),
         (["--listen", "127.0.0.1:0"] * 9, "too many addresses"),
@@ -43,6 +47,91 @@ def test_usage(start, args, complaint):
     status, out, err = start(*args).finish()
     assert status == 2 and out == ""
     assert complaint in err and err.count("\n") == 1
+
+
+def test_version(start):
+    status, out, err = start("--version").finish()
+    assert status == 0 and out.startswith("warpgate-names ") and err == ""
+
+
+# ---- the configuration file ----------------------------------------------------------------------
+
+
+def write_conf(tmp_path, *lines):
+    path = tmp_path / "names.conf"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_configuration_file(start, tmp_path):
+    path = write_conf(
+        tmp_path, "# ours", "", "listen = 127.0.0.1:0  # any", f"store = {tmp_path}/names.db", "rate=3"
+    )
+    server = start("--config", path)
+    assert server.wait_ready()[0][0] == "127.0.0.1"
+    nonce = new_nonce()
+    assert server.end() == (0, "", "")
+    # The command line is stronger: its address is the only one.
+    server = start("--listen", "127.0.0.2:0", "--config", path)
+    address = server.wait_ready()[0]
+    assert address[0] == "127.0.0.2"
+    for _ in range(15):  # five seconds' worth of the file's rate
+        assert is_answer(ask_udp(address, lookup("alice", nonce)), nonce)
+    assert fields_of(ask_udp(address, lookup("alice", nonce)))[1] == BUSY
+    assert server.end() == (0, "", "")
+
+
+def test_example_configuration(start, tmp_path):
+    example = (HERE.parent.parent / "fixtures/names/names.conf").read_text()
+    settings = [line.lstrip("#") for line in example.splitlines() if "= " in line]
+    path = write_conf(tmp_path, *settings)
+    port = "127.0.0.1:0"
+    server = start("--config", path, "--listen", port, "--store", tmp_path / "names.db")
+    server.wait_ready()
+    assert server.end() == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    "line, complaint",
+    [
+        ("listen 127.0.0.1:0", "not a line 'name = value'"),
+        ("listen = here", "not an address and port: here"),
+        ("colour = red", "no setting 'colour'"),
+        ("config = more.conf", "no setting 'config'"),
+        ("store =", "the store is the path of a file"),
+        ("rate = fast", "not a number in range: fast"),
+        ("# " + "x" * 5000, "longer than"),
+    ],
+)
+def test_bad_configuration(start, tmp_path, line, complaint):
+    path = write_conf(tmp_path, "# first", line)
+    status, out, err = start("--config", path).finish()
+    assert status == 2 and out == ""
+    assert f"{path} line 2: " in err and complaint in err and err.count("\n") == 1
+
+
+# ---- statistics ----------------------------------------------------------------------------------
+
+
+def test_statistics(serve):
+    server = serve()
+    nonce = new_nonce()
+    assert is_answer(ask_udp(server.address, lookup("alice", nonce)), nonce)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.sendto(b"junk", server.address)
+    fields_of(ask_udp(server.address, lookup("alice", nonce, 0)))  # longer than its answer
+    server.process.send_signal(signal.SIGUSR1)
+    stats = json.loads(server.process.stdout.readline())
+    assert stats["requests"] == {"lookup": 2, "register": 0, "delete": 0}
+    assert stats["replies"]["not_found"] == 2 and sum(stats["replies"].values()) == 2
+    assert stats["malformed"] == 1 and stats["names"] == 0 and stats["commits_failed"] == 0
+    assert server.end() == (0, "", "")
+
+
+def test_statistics_now_and_then(serve):
+    server = serve("--statistics", 1)
+    lines = [json.loads(server.process.stdout.readline()) for _ in range(2)]
+    assert lines[0]["uptime_s"] < lines[1]["uptime_s"]
 
 
 # ---- answering -----------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ typedef struct registry {
 
 static void start_registry(registry *self, sim_host *host) {
   name_service_config config = {
-      .quota_v4 = 8, .quota_v6 = 8, .lifetime_max_s = 7200, .secret = {9}};
+      .quota_v4 = 8, .rate_per_s = NAME_RATE_DEFAULT, .lifetime_max_s = 7200, .secret = {9}};
   char why[NAME_STORE_WHY];
   size_t failed;
   warp_addr listen = wg_addr_any(WARP_IP4, NAMES_PORT);

@@ -15,6 +15,7 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 
+enum { BURST = NAME_RATE_DEFAULT * NAME_RATE_BURST_S };
 static const int64_t START_MS = INT64_C(1700000000000);
 static const char HOME[] = "192.0.2.1:5000";
 static const char AWAY[] = "198.51.100.9:6000";
@@ -29,13 +30,18 @@ static struct {
   uint64_t now_us;
   bool udp;
   size_t reply_len;
+  bool held;
   uint8_t reply_bytes[WG_NAME_REPLY_MAX];
   wg_name_reply reply;
 } world;
 
 static void open_service(unsigned quota) {
-  name_service_config config = {
-      .quota_v4 = quota, .quota_v6 = quota, .lifetime_max_s = 7200, .secret = {1, 2, 3}};
+  name_service_config config = {.quota_v4 = quota,
+                                .quota_v6 = quota,
+                                .quota_v6_site = quota + 2,
+                                .rate_per_s = NAME_RATE_DEFAULT,
+                                .lifetime_max_s = 7200,
+                                .secret = {1, 2, 3}};
   assert_int_equal(name_service_new(&config, world.store, &world.service), WARP_OK);
 }
 
@@ -77,7 +83,7 @@ static size_t ask_bytes(const uint8_t *bytes, size_t len, const char *from) {
                             .wall_ms = world.wall_ms,
                             .now_us = world.now_us};
   assert_int_equal(warp_addr_parse(from, &question.from), WARP_OK);
-  world.reply_len = name_service_answer(world.service, &question, world.reply_bytes);
+  world.reply_len = name_service_answer(world.service, &question, world.reply_bytes, &world.held);
   assert_true(!world.udp || world.reply_len <= len);
   if (world.reply_len > 0) {
     assert_int_equal(wg_name_reply_decode(world.reply_bytes, world.reply_len, &world.reply),
@@ -319,7 +325,7 @@ static void test_every_byte_is_signed(void **state) {
                    WARP_OK);
   len = wg_name_request_attach(bytes, (size_t)len, sizeof bytes, signature);
   for (size_t i = 0; i < (size_t)len; i++) {
-    if (i % (NAME_RATE_BURST / 2) == 0) { /* with fresh rates */
+    if (i % (BURST / 2) == 0) { /* with fresh rates */
       name_service_free(world.service);
       open_service(3);
     }
@@ -373,7 +379,7 @@ static void test_quota(void **state) {
 static void test_rate(void **state) {
   (void)state;
   name_service_counters counters;
-  for (int i = 0; i < NAME_RATE_BURST; i++) {
+  for (int i = 0; i < BURST; i++) {
     assert_int_equal(do_lookup("alice"), WG_NAME_NOT_FOUND);
   }
   assert_int_equal(do_lookup("alice"), WG_NAME_BUSY);
@@ -384,7 +390,7 @@ static void test_rate(void **state) {
   pass_time(1);
   assert_int_equal(do_lookup("alice"), WG_NAME_OK);
   name_service_counters_get(world.service, &counters);
-  assert_int_equal(counters.busy, 1);
+  assert_int_equal(counters.replies[WG_NAME_BUSY], 1);
   assert_int_equal(counters.malformed, 0);
 }
 
@@ -403,6 +409,94 @@ static void test_no_amplification(void **state) {
   world.udp = false;
   assert_true(ask_bytes(bytes, bare, AWAY) > bare);
   assert_int_equal(world.reply.status, WG_NAME_OK);
+}
+
+/* The names of one address move to another: room comes free here and is used up there. */
+static void test_moving(void **state) {
+  (void)state;
+  static const char *const names[] = {"one", "two", "three"};
+  for (size_t i = 0; i < 3; i++) {
+    assert_int_equal(do_register(world.alice, names[i], 1, HOME), WG_NAME_OK);
+  }
+  assert_int_equal(do_register(world.bob, "more", 1, HOME), WG_NAME_QUOTA);
+  assert_int_equal(do_register(world.alice, "one", 2, AWAY), WG_NAME_OK);
+  assert_int_equal(do_register(world.bob, "more", 1, HOME), WG_NAME_OK);
+  assert_int_equal(do_register(world.alice, "one", 3, HOME), WG_NAME_QUOTA); /* no way back */
+  assert_int_equal(do_lookup("one"), WG_NAME_OK); /* and it stays where it was */
+  assert_int_equal(found_sequence(), 2);
+  assert_int_equal(do_register(world.alice, "two", 2, AWAY), WG_NAME_OK);
+  assert_int_equal(do_register(world.alice, "three", 2, AWAY), WG_NAME_OK);
+  assert_int_equal(do_register(world.bob, "yet-more", 1, AWAY), WG_NAME_QUOTA);
+}
+
+/* An IPv6 /48 holds more than one of its /64, but not as much as all of them. */
+static void test_site_quota(void **state) {
+  (void)state;
+  char name[16], from[40];
+  for (int i = 0; i < 5; i++) { /* 3 for a /64, 5 for the /48 */
+    snprintf(name, sizeof name, "name-%d", i);
+    snprintf(from, sizeof from, "[2001:db8:1:%d::1]:1", i);
+    assert_int_equal(do_register(world.alice, name, 1, from), WG_NAME_OK);
+  }
+  assert_int_equal(do_register(world.bob, "more", 1, "[2001:db8:1:77::1]:1"), WG_NAME_QUOTA);
+  assert_int_equal(do_register(world.bob, "more", 1, "[2001:db8:2:77::1]:1"), WG_NAME_OK);
+  /* within the site a name may move, into a network with room */
+  assert_int_equal(do_register(world.alice, "name-0", 2, "[2001:db8:1:4::1]:1"), WG_NAME_OK);
+  assert_int_equal(do_register(world.alice, "name-1", 2, "[2001:db8:1:4::1]:1"), WG_NAME_OK);
+  assert_int_equal(do_register(world.alice, "name-2", 2, "[2001:db8:1:4::1]:1"), WG_NAME_QUOTA);
+  assert_int_equal(do_register(world.alice, "name-0", 3, "[2001:db8:3::1]:1"), WG_NAME_OK);
+  assert_int_equal(do_register(world.bob, "last", 1, "[2001:db8:1:77::1]:1"), WG_NAME_OK);
+}
+
+/* Who has a whole site cannot ask as often as all its networks together. */
+static void test_site_rate(void **state) {
+  (void)state;
+  name_service_counters counters;
+  uint8_t bytes[WG_NAME_REQUEST_MAX];
+  wg_name_request request = make_request(WG_NAME_LOOKUP, "alice");
+  int len = wg_name_request_encode(&request, bytes, sizeof bytes);
+  char from[40];
+  for (int i = 0; i < BURST * NAME_RATE_SITE_FACTOR + 50; i++) {
+    snprintf(from, sizeof from, "[2001:db8:1:%x::1]:1", i);
+    (void)ask_bytes(bytes, (size_t)len, from);
+  }
+  name_service_counters_get(world.service, &counters);
+  assert_int_equal(counters.replies[WG_NAME_BUSY], 50);
+  (void)ask_bytes(bytes, (size_t)len, "[2001:db8:2::1]:1");
+  assert_int_equal(world.reply.status, WG_NAME_NOT_FOUND);
+}
+
+/* What tells of a change waits for the disk, also when it is told for the second time. */
+static void test_held_replies(void **state) {
+  (void)state;
+  assert_int_equal(do_lookup("alice"), WG_NAME_NOT_FOUND);
+  assert_false(world.held);
+  assert_int_equal(do_register(world.alice, "alice", 1, HOME), WG_NAME_OK);
+  assert_true(world.held);
+  uint8_t first[WG_NAME_REPLY_MAX];
+  size_t len = world.reply_len;
+  memcpy(first, world.reply_bytes, len);
+  assert_int_equal(do_delete(world.alice, "alice", 1, HOME), WG_NAME_OK);
+  assert_int_equal(do_delete(world.alice, "alice", 1, HOME), WG_NAME_OK); /* nothing to do */
+  assert_true(world.held);
+  assert_int_equal(do_register(world.bob, "alice", 1, HOME), WG_NAME_OK);
+  assert_int_equal(do_lookup("alice"), WG_NAME_OK);
+  assert_false(world.held);
+  assert_int_equal(name_service_commit(world.service), WARP_OK);
+  assert_int_equal(name_service_commit(world.service), WARP_OK);
+  name_service_counters counters;
+  name_service_counters_get(world.service, &counters);
+  assert_int_equal(counters.commits, 1);
+  assert_int_equal(counters.replies[WG_NAME_FAILED], 0);
+
+  size_t shorter = name_service_take_back(world.service, first, len);
+  wg_name_reply failed;
+  assert_in_range(shorter, 1, len);
+  assert_int_equal(wg_name_reply_decode(first, shorter, &failed), WARP_OK);
+  assert_int_equal(failed.status, WG_NAME_FAILED);
+  assert_false(failed.has_cookie);
+  name_service_counters_get(world.service, &counters);
+  assert_int_equal(counters.replies[WG_NAME_FAILED], 1);
 }
 
 /* ---- nonsense -------------------------------------------------------------------------------- */
@@ -443,6 +537,10 @@ int main(void) {
       TEST(test_every_byte_is_signed),
       TEST(test_expired_record),
       TEST(test_quota),
+      TEST(test_moving),
+      TEST(test_site_quota),
+      TEST(test_site_rate),
+      TEST(test_held_replies),
       TEST(test_rate),
       TEST(test_no_amplification),
       TEST(test_malformed),

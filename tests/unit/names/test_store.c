@@ -2,11 +2,13 @@
 #include "store.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,11 +95,12 @@ static void test_count_and_purge(void **state) {
   assert_int_equal(name_store_put(store, "b", &row), WARP_OK);
   assert_int_equal(name_store_put(store, "c", &other), WARP_OK);
   assert_int_equal(name_store_put(store, "d", &deleted), WARP_OK);
-  assert_int_equal(name_store_count(store, &row.source, 999, &count), WARP_OK);
+  assert_int_equal(name_store_count(store, &row.source, NAME_SOURCE_LEN, 999, 9, &count), WARP_OK);
   assert_int_equal(count, 2);
-  assert_int_equal(name_store_count(store, &row.source, 1000, &count), WARP_OK);
+  assert_int_equal(name_store_count(store, &row.source, NAME_SOURCE_LEN, 1000, 9, &count), WARP_OK);
   assert_int_equal(count, 1);
-  assert_int_equal(name_store_count(store, &other.source, 1000, &count), WARP_OK);
+  assert_int_equal(name_store_count(store, &other.source, NAME_SOURCE_LEN, 1000, 9, &count),
+                   WARP_OK);
   assert_int_equal(count, 1);
   assert_int_equal(name_store_purge(store, 999), 0);
   assert_int_equal(name_store_purge(store, 2000), 2);
@@ -114,6 +117,7 @@ static void test_persists(void **state) {
   name_store *store = open_store(path);
   name_row row = make_row(3, 1000), got;
   assert_int_equal(name_store_put(store, "alice", &row), WARP_OK);
+  assert_int_equal(name_store_commit(store), WARP_OK);
   name_store_close(store);
   store = open_store(path);
   assert_int_equal(name_store_get(store, "alice", &got), WARP_OK);
@@ -130,7 +134,9 @@ static void test_survives_a_crash(void **state) {
     char why[NAME_STORE_WHY];
     name_row row = make_row(4, 1000);
     bool good = name_store_open(path, &store, why) == WARP_OK &&
-                name_store_put(store, "alice", &row) == WARP_OK;
+                name_store_put(store, "alice", &row) == WARP_OK &&
+                name_store_commit(store) == WARP_OK;
+    good = good && name_store_put(store, "bob", &row) == WARP_OK; /* and no commit */
     _exit(good ? 0 : 1);
   }
   int status;
@@ -139,6 +145,62 @@ static void test_survives_a_crash(void **state) {
   name_store *store = open_store(path);
   name_row got;
   assert_int_equal(name_store_get(store, "alice", &got), WARP_OK);
+  assert_int_equal(name_store_get(store, "bob", &got), WARP_NOT_FOUND);
+  name_store_close(store);
+}
+
+/* A disk that is full: the commit says so, nothing of it was done, and the store goes on. */
+static void test_full_disk(void **state) {
+  (void)state;
+  name_store *store = open_store(path);
+  name_row row = make_row(3, 1000), got;
+  assert_int_equal(name_store_put(store, "before", &row), WARP_OK);
+  assert_int_equal(name_store_commit(store), WARP_OK);
+  struct rlimit limit, before;
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, SIG_IGN); /* so that the write fails instead */
+  limit = (struct rlimit){.rlim_cur = 8192, .rlim_max = before.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+  for (int i = 0; i < 20; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "name-%d", i);
+    (void)name_store_put(store, name, &row);
+  }
+  assert_true(name_store_dirty(store));
+  int status = name_store_commit(store);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  assert_int_equal(status, WARP_IO);
+  assert_false(name_store_dirty(store));
+  assert_int_equal(name_store_get(store, "name-0", &got), WARP_NOT_FOUND);
+  assert_int_equal(name_store_get(store, "before", &got), WARP_OK);
+  assert_int_equal(name_store_put(store, "after", &row), WARP_OK);
+  assert_int_equal(name_store_commit(store), WARP_OK);
+  name_store_close(store);
+}
+
+static void test_sites(void **state) {
+  (void)state;
+  name_store *store = open_store(":memory:");
+  name_row row = make_row(0, 1000);
+  unsigned count;
+  row.source.bytes[0] = WARP_IP6;
+  for (uint8_t i = 0; i < 6; i++) {
+    char name[2] = {(char)('a' + i), '\0'};
+    row.source.bytes[6] = i / 3; /* two sites */
+    row.source.bytes[8] = i;     /* of three networks each */
+    assert_int_equal(name_store_put(store, name, &row), WARP_OK);
+  }
+  assert_int_equal(name_store_count(store, &row.source, NAME_SOURCE_LEN, 1, 9, &count), WARP_OK);
+  assert_int_equal(count, 1);
+  assert_int_equal(name_store_count(store, &row.source, NAME_SOURCE_SITE_LEN, 1, 9, &count),
+                   WARP_OK);
+  assert_int_equal(count, 3);
+  assert_int_equal(name_store_count(store, &row.source, NAME_SOURCE_SITE_LEN, 1, 2, &count),
+                   WARP_OK);
+  assert_int_equal(count, 2);
+  uint64_t total;
+  assert_int_equal(name_store_total(store, 1, &total), WARP_OK);
+  assert_int_equal(total, 6);
   name_store_close(store);
 }
 
@@ -195,9 +257,10 @@ static void test_other_schemas(void **state) {
   enum { USER_VERSION_LSB = 63, APPLICATION_ID_LSB = 71 };
   (void)state;
   name_store_close(open_store(path));
-  poke(USER_VERSION_LSB, 2);
+  poke(USER_VERSION_LSB, 3);
   expect_refused(path, WARP_VERSION);
-  poke(USER_VERSION_LSB, 1);
+  poke(USER_VERSION_LSB, 1); /* brought up to date */
+  name_store_close(open_store(path));
   name_store_close(open_store(path));
   poke(APPLICATION_ID_LSB, 0);
   expect_refused(path, WARP_MALFORMED);
@@ -229,6 +292,8 @@ int main(void) {
       cmocka_unit_test(test_count_and_purge),
       cmocka_unit_test_setup_teardown(test_persists, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_survives_a_crash, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
+      cmocka_unit_test(test_sites),
       cmocka_unit_test_setup_teardown(test_one_process_at_a_time, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_foreign_files, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_other_schemas, set_up, tear_down),

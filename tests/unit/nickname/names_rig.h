@@ -53,8 +53,12 @@ static const char *const LIAR[] = {"203.0.113.10:5301", NULL};
 static const char *const LIAR_AND_ONE[] = {"203.0.113.10:5301", "203.0.113.10:5300", NULL};
 
 static inline void start_server(real_server *server, sim_host *host) {
-  name_service_config config = {
-      .quota_v4 = 2, .quota_v6 = 2, .lifetime_max_s = 7200, .secret = {9}};
+  name_service_config config = {.quota_v4 = 2,
+                                .quota_v6 = 2,
+                                .quota_v6_site = 2,
+                                .rate_per_s = NAME_RATE_DEFAULT,
+                                .lifetime_max_s = 7200,
+                                .secret = {9}};
   char why[NAME_STORE_WHY];
   size_t failed;
   warp_addr listen = wg_addr_any(WARP_IP4, PORT);

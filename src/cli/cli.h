@@ -25,6 +25,7 @@ typedef struct cli_command {
   int (*run)(const cli_options *options);
 } cli_command;
 
-extern const cli_command cli_listen, cli_connect, cli_address, cli_name, cli_check_command;
+extern const cli_command cli_listen, cli_connect, cli_address, cli_name, cli_check_command,
+    cli_plugins;
 
 #endif

@@ -89,7 +89,12 @@ static void start_connect(cli_run *run, const uint8_t *record, size_t len) {
   static const warp_report nothing = {0};
   dialling *dial = run->arg;
   int status = warp_auto_connect(run->node, record, len, &dial->connect, on_connect, run);
-  if (status != WARP_OK) {
+  if (status == WARP_NOT_FOUND) {
+    cli_run_stop(run, cli_error(CLI_USAGE,
+                                "--plugin: one of '%.100s' is no plugin: see "
+                                "warpgate plugins",
+                                run->options->plugins));
+  } else if (status != WARP_OK) {
     fail(run, status, &nothing);
   }
 }

@@ -93,6 +93,11 @@ int cli_explain_start(const cli_run *run, int status) {
   case WARP_UNREACHABLE:
     return cli_error(CLI_FAILED, "no network interface to use; between programs of this machine "
                                  "--loopback does");
+  case WARP_INVALID: /* a setting or a server: the log says which */
+    if (run->trouble[0] != '\0') {
+      return cli_error(CLI_USAGE, "%s", run->trouble);
+    }
+    break;
   default:
     break;
   }

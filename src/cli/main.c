@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_command *const commands[] = {&cli_listen, &cli_connect, &cli_address, &cli_name,
-                                              &cli_check_command};
+static const cli_command *const commands[] = {&cli_listen, &cli_connect,       &cli_address,
+                                              &cli_name,   &cli_check_command, &cli_plugins};
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void help(void) {
@@ -69,8 +69,9 @@ int main(int argc, char **argv) {
     }
   }
   if (*name == '\0') {
-    return cli_error(CLI_USAGE,
-                     "which command? listen, connect, address, name or check: see warpgate --help");
+    return cli_error(
+        CLI_USAGE,
+        "which command? listen, connect, address, name, check or plugins: see warpgate --help");
   }
   return cli_error(CLI_USAGE, "unknown command '%s': see warpgate --help", name);
 }

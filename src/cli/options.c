@@ -70,12 +70,7 @@ static void list_plugins(char out[LIST_LEN]) {
 }
 
 static int take_plugin(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
-  if (wg_plugin_names_check(wg_plugin_table, value) != WARP_OK) {
-    char all[LIST_LEN];
-    list_plugins(all);
-    snprintf(why, CLI_WHY_LEN, "no plugin '%.60s': there are auto, %.280s", value, all);
-    return WARP_INVALID;
-  }
+  (void)why;
   reading->options->plugins = value;
   return WARP_OK;
 }
@@ -141,6 +136,9 @@ static const option_entry entries[] = {
     {"ntp", 0, CLI_GROUP_ALL, "HOST[:PORT]", "time server; three outvote a wrong one", NULL, 0},
     {"config", 0, CLI_GROUP_ALL, "FILE", "configuration instead of the usual file", take_config, 0},
     {"data", 0, CLI_GROUP_ALL, "DIR", "data folder, where keys lie", NULL, 0},
+    {"plugin-dir", 0, CLI_GROUP_ALL, "DIR", "also the plugins (*.so) of this folder", NULL, 0},
+    {"set", 0, CLI_GROUP_ALL, "PLUGIN.NAME=N", "a number of a plugin: see warpgate plugins", NULL,
+     0},
     {"loopback", 0, CLI_GROUP_ALL, NULL, "only between programs on this machine", NULL,
      offsetof(cli_options, loopback)},
     {"no-upnp", 0, CLI_GROUP_ALL, NULL, "do not ask the router to open the port", NULL,
@@ -311,6 +309,18 @@ static int check_together(const line_reader *reading) {
   return -1;
 }
 
+/* With plugins from outside the node knows which there are. */
+static int check_plugins(const cli_options *options) {
+  if (options->settings.plugin_dir[0] != '\0' ||
+      wg_plugin_names_check(wg_plugin_table, options->plugins) == WARP_OK) {
+    return -1;
+  }
+  char all[LIST_LEN];
+  list_plugins(all);
+  return cli_error(CLI_USAGE, "--plugin: no plugin '%.60s': there are auto, %.280s",
+                   options->plugins, all);
+}
+
 int cli_options_read(const cli_command *command, int argc, char **argv, cli_options *out) {
   line_reader reading = {.command = command, .options = out};
   char why[CLI_WHY_LEN];
@@ -330,5 +340,5 @@ int cli_options_read(const cli_command *command, int argc, char **argv, cli_opti
   }
   cli_settings_overlay(&out->settings, &environment);
   cli_settings_overlay(&out->settings, &reading.given);
-  return -1;
+  return check_plugins(out);
 }

@@ -24,6 +24,11 @@ static void on_start_event(void *arg, const warp_start_event *event) {
   case WARP_START_SETUP_NICKNAME_SERVICE:
     run->names_status = event->status;
     break;
+  case WARP_START_SETUP_TRAVERSAL_PLUGINS:
+    if (event->status != WARP_OK && run->options->verbose == 0 && !run->options->json) {
+      cli_note("%s", event->detail); /* who asks for plugins wants to know which are missing */
+    }
+    break;
   default:
     break;
   }
@@ -66,6 +71,9 @@ static void fill_conf(cli_run *run) {
       run->lists[kind][i] = settings->servers[kind].text[i];
     }
   }
+  for (size_t i = 0; i < settings->number_count; i++) {
+    run->numbers[i] = settings->numbers[i];
+  }
   warp_conf *conf = &run->conf;
   *conf = warp_conf_default();
   conf->brokers = run->lists[CLI_BROKER];
@@ -77,6 +85,8 @@ static void fill_conf(cli_run *run) {
   conf->data_dir = settings->data[0] != '\0' ? settings->data : NULL;
   conf->key_name = settings->key[0] != '\0' ? settings->key : NULL;
   conf->listen_port = settings->port;
+  conf->settings = run->numbers;
+  conf->plugin_dir = settings->plugin_dir[0] != '\0' ? settings->plugin_dir : NULL;
   conf->loopback_only = run->options->loopback;
   conf->enable_upnp = !run->options->no_upnp;
   conf->on_start_event = on_start_event;

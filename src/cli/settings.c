@@ -94,13 +94,29 @@ static int take_servers(cli_servers *servers, cli_kind kind, const char *value,
   }
 }
 
-static int take_data(cli_settings *settings, const char *value, char why[CLI_WHY_LEN]) {
+static int take_path(char out[PATH_MAX], const char *value, const char *what,
+                     char why[CLI_WHY_LEN]) {
   size_t len = strlen(value);
-  if (len == 0 || len >= sizeof settings->data) {
-    snprintf(why, CLI_WHY_LEN, "the data folder is a path");
+  if (len == 0 || len >= PATH_MAX) {
+    snprintf(why, CLI_WHY_LEN, "the %s is a path", what);
     return WARP_INVALID;
   }
-  memcpy(settings->data, value, len + 1);
+  memcpy(out, value, len + 1);
+  return WARP_OK;
+}
+
+/* Which plugins there are, and what they let be set, the node knows. */
+static int take_number(cli_settings *settings, const char *value, char why[CLI_WHY_LEN]) {
+  size_t len = strlen(value);
+  if (len >= CLI_NUMBER_LEN || strchr(value, '.') == NULL || strchr(value, '=') == NULL) {
+    snprintf(why, CLI_WHY_LEN, "takes PLUGIN.NAME=NUMBER, as random_probe.rate=50");
+    return WARP_INVALID;
+  }
+  if (settings->number_count == CLI_NUMBERS_MAX) {
+    snprintf(why, CLI_WHY_LEN, "more than %d of them", CLI_NUMBERS_MAX);
+    return WARP_INVALID;
+  }
+  memcpy(settings->numbers[settings->number_count++], value, len + 1);
   return WARP_OK;
 }
 
@@ -134,7 +150,13 @@ int cli_settings_take(cli_settings *settings, const char *name, const char *valu
     }
   }
   if (strcmp(name, "data") == 0) {
-    return take_data(settings, value, why);
+    return take_path(settings->data, value, "data folder", why);
+  }
+  if (strcmp(name, "plugin-dir") == 0) {
+    return take_path(settings->plugin_dir, value, "plugins' folder", why);
+  }
+  if (strcmp(name, "set") == 0) {
+    return take_number(settings, value, why);
   }
   if (strcmp(name, "key") == 0) {
     return take_key(settings, value, why);
@@ -156,6 +178,13 @@ void cli_settings_overlay(cli_settings *settings, const cli_settings *over) {
   }
   if (over->port != 0) {
     settings->port = over->port;
+  }
+  if (over->plugin_dir[0] != '\0') {
+    memcpy(settings->plugin_dir, over->plugin_dir, sizeof over->plugin_dir);
+  }
+  /* Of one that is set twice the later value counts. */
+  for (size_t i = 0; i < over->number_count && settings->number_count < CLI_NUMBERS_MAX; i++) {
+    memcpy(settings->numbers[settings->number_count++], over->numbers[i], CLI_NUMBER_LEN);
   }
 }
 
@@ -214,7 +243,8 @@ static int take_line(cli_settings *settings, char *line, char why[CLI_WHY_LEN]) 
   status = cli_settings_take(settings, name, value, why);
   if (status == WARP_NOT_FOUND) {
     snprintf(why, CLI_WHY_LEN,
-             "no setting '%.60s': there are broker, stun, turn, names, ntp, data, key and port",
+             "no setting '%.60s': there are broker, stun, turn, names, ntp, data, key, port, "
+             "plugin-dir and set",
              name);
     status = WARP_INVALID;
   }

@@ -16,6 +16,8 @@ enum {
   CLI_SERVERS_MAX = 4,   /* of one kind: as many as the library uses */
   CLI_SERVER_LEN = 600,  /* user, password, host and port with what stands between them */
   CLI_KEY_NAME_LEN = 64, /* with its NUL, as the keystore allows */
+  CLI_NUMBERS_MAX = 64,  /* settings of plugins: as many as the library takes */
+  CLI_NUMBER_LEN = 72,   /* "PLUGIN.NAME=VALUE" with its NUL */
   CLI_WHY_LEN = 400,
 };
 
@@ -30,6 +32,9 @@ typedef struct cli_settings {
   char data[PATH_MAX]; /* empty: not given */
   char key[CLI_KEY_NAME_LEN];
   uint16_t port;
+  char plugin_dir[PATH_MAX];                     /* empty: not given */
+  char numbers[CLI_NUMBERS_MAX][CLI_NUMBER_LEN]; /* of plugins, the later ones stronger */
+  size_t number_count;
 } cli_settings;
 
 /* The name of a kind in the configuration file and on the command line: "broker", ... */
@@ -40,7 +45,8 @@ const char *cli_kind_title(cli_kind kind);
 const char *cli_kind_example(cli_kind kind);
 
 /* Takes one value: "broker", "stun", "turn", "names", "ntp" (added to what this source gave before;
- * several separated by commas, "none"), "data", "key", "port". WARP_NOT_FOUND: no such setting;
+ * several separated by commas, "none"), "data", "key", "port", "plugin-dir", "set" (a number of
+ * a plugin, added to what was set before). WARP_NOT_FOUND: no such setting;
  * WARP_INVALID and one line in `why` that says what the value should be. */
 int cli_settings_take(cli_settings *settings, const char *name, const char *value,
                       char why[CLI_WHY_LEN]);

@@ -13,7 +13,7 @@ WHERE = ".config/warpgate/warpgate.conf"
 @pytest.mark.parametrize(
     "args, said",
     [
-        ([], "which command? listen, connect, address, name or check"),
+        ([], "which command? listen, connect, address, name, check or plugins"),
         (["bogus"], "unknown command 'bogus'"),
         (["frobnicate"], "unknown command 'frobnicate'"),
         (["connect"], "NAME or ADDRESS is missing"),

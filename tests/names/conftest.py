@@ -16,6 +16,8 @@ WAIT_S = 10  # for what takes milliseconds
 def pytest_addoption(parser):
     default = HERE.parent.parent / "build/bin/warpgate-names"
     parser.addoption("--server", default=default, type=pathlib.Path)
+    parser.addoption("--load", type=pathlib.Path, help="the program names_load")
+    parser.addoption("--kills", default=5, type=int, help="how often the server is killed under load")
 
 
 def field(kind, value):

@@ -60,7 +60,10 @@ void wg_tcp_punch_note(warp_attempt *attempt) {
 
 void wg_tcp_punch_fail(warp_attempt *attempt, int status) {
   char line[WARP_DETAIL_LEN];
-  describe(attempt, line);
+  if (status == WARP_NO_SERVER) /* what was meant to be done is not why it came to nothing */
+    snprintf(line, sizeof line, "no broker to ask the peer through");
+  else
+    describe(attempt, line);
   warp_attempt_fail(attempt, status, "%s", line);
 }
 

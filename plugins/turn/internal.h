@@ -4,6 +4,7 @@
 #define PLUGINS_TURN_INTERNAL_H
 
 #include "machine/turn_client.h"
+#include "message.h"
 #include <warpgate/plugin.h>
 
 enum {
@@ -92,21 +93,5 @@ void wg_turn_lost(warp_attempt *attempt, const leg *leg);
 /* A datagram came for us by the relay. */
 void wg_turn_received(warp_attempt *attempt, const uint8_t *data, size_t len,
                       const warp_addr *from);
-
-/* ---- messages -------------------------------------------------------------------------------- */
-
-typedef enum turn_message_type {
-  TURN_RELAYED = 1, /* the sender's relayed address; the recipient's address is let in there */
-  TURN_WANTED,      /* the recipient is to allocate one too */
-} turn_message_type;
-enum { TURN_MESSAGE_MAX = 19 };
-/* Return the length. */
-size_t wg_turn_write_relayed(const warp_addr *relayed, uint8_t out[TURN_MESSAGE_MAX]);
-size_t wg_turn_write_wanted(bool in_need, uint8_t out[TURN_MESSAGE_MAX]);
-/* WARP_MALFORMED: too short, no known family, a port 0. What follows is of a later version and not
- * looked at. */
-int wg_turn_read_relayed(const uint8_t *data, size_t len, warp_addr *out);
-/* `in_need`: the sender has no relay and can have none. */
-int wg_turn_read_wanted(const uint8_t *data, size_t len, bool *in_need);
 
 #endif

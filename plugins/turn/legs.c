@@ -24,7 +24,8 @@ enum {
 /* Five tries within five seconds: a relay that is not there by then leaves its share of the time to
  * others. */
 static const wg_stun_timing by_udp = {.rto_ms = 250, .sends = 5, .rm = 4, .timeout_ms = 5000};
-static const wg_stun_timing by_stream = {.reliable = true, .timeout_ms = 5000};
+/* TCP repeats by itself, and must not be given up while it does, above all not under a pipe. */
+static const wg_stun_timing by_stream = {.reliable = true, .timeout_ms = 15000};
 
 static legs *legs_of(warp_attempt *attempt) {
   turn_state *state = warp_attempt_state(attempt);

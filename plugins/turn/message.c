@@ -1,4 +1,4 @@
-#include "internal.h"
+#include "message.h"
 
 #include "base/bytes.h"
 #include <string.h>

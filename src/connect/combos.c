@@ -168,17 +168,28 @@ static bool has_relay(const wg_connect *connect, int family) {
   return false;
 }
 
-/* Of different families, only where an attempt of the peer's family cannot be made or has no relay:
+static bool has_family(const wg_record *record, int family) {
+  for (size_t i = 0; i < record->endpoint_count; i++) {
+    if (record->endpoints[i].family == family)
+      return true;
+  }
+  return false;
+}
+
+/* Of different families, only where both sides have none in common that a relay has too:
  * REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18.8) is for that. */
 static bool may_relay(const wg_session *session, const warp_endpoint *self,
                       const warp_endpoint *peer) {
+  static const int families[] = {WARP_IP4, WARP_IP6};
   const wg_connect *connect = session->connect;
   if (self->family == peer->family)
     return true;
-  bool same = false;
-  for (size_t i = 0; i < connect->record.endpoint_count; i++)
-    same = same || connect->record.endpoints[i].family == peer->family;
-  return has_relay(connect, self->family) && !(same && has_relay(connect, peer->family));
+  for (size_t i = 0; i < 2; i++) {
+    if (has_relay(connect, families[i]) && has_family(&connect->record, families[i]) &&
+        has_family(&session->peer_record, families[i]))
+      return false;
+  }
+  return has_relay(connect, self->family);
 }
 
 /* The one attempt of a relay between two endpoints. */

@@ -249,6 +249,9 @@ size_t sim_nat_openings(const sim_nat_box *box) {
 /* ---- translating ----------------------------------------------------------------------------- */
 
 bool sim_nat_out(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst) {
+  if (box->nat.no_udp && proto == WARP_UDP) {
+    return false;
+  }
   session *entry = find_outgoing(box, now_us, proto, src, dst, true);
   if (entry == NULL) {
     const session *mapped = find_outgoing(box, now_us, proto, src, dst, false);
@@ -281,6 +284,9 @@ static warp_addr show_apart(sim_nat_box *box, uint64_t now_us, uint8_t proto,
 }
 
 bool sim_nat_in(sim_nat_box *box, uint64_t now_us, uint8_t proto, warp_addr *src, warp_addr *dst) {
+  if (box->nat.no_udp && proto == WARP_UDP) {
+    return false;
+  }
   session *entry = find_incoming(box, now_us, proto, dst->port, src, true);
   if (entry == NULL) {
     const opening *asked_for = find_opening(box, proto, dst->port);
@@ -365,9 +371,11 @@ static int parse_change(const char *word, size_t len, sim_nat *out) {
     }
   }
   bool resets = is_word("reset", word, len), strict = is_word("strict", word, len);
+  bool no_udp = is_word("no-udp", word, len);
   out->resets |= resets;
   out->strict |= strict;
-  return resets || strict ? WARP_OK : WARP_NOT_FOUND;
+  out->no_udp |= no_udp;
+  return resets || strict || no_udp ? WARP_OK : WARP_NOT_FOUND;
 }
 
 int sim_nat_profile(const char *name, sim_nat *out) {

@@ -258,7 +258,7 @@ static void leave(sim_packet *packet, sim_network *from, uint64_t *order) {
       return;
     }
     if (!sim_nat_out(from->nat, world->now_us, packet->proto, &packet->src, &packet->dst)) {
-      drop(packet, "lost: no port left");
+      drop(packet, "lost: the NAT lets it not out");
       return;
     }
   }

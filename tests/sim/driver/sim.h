@@ -99,13 +99,14 @@ typedef struct sim_nat {
   /* UDP: an answer to a session that began outside does not keep the port it came in by (reuse
    * off): it gets the mapping that any packet of ours to there gets. */
   bool strict;
+  bool no_udp; /* only TCP passes */
   bool resets; /* a SYN that is filtered is answered by a reset (RFC 5382 REQ-4 forbids it) */
 } sim_nat;
 
 /* The behaviour of a profile: open, full-cone, restricted, port-restricted, symmetric, or
  * MAP-FILTER of ei, ad and apd with random ports, as "ad-apd". "+preserving", "+sequential",
- * "+random", "+reset" and "+strict" after the name change it so, as "apd-apd+sequential+reset".
- * WARP_NOT_FOUND. */
+ * "+random", "+reset", "+strict" and "+no-udp" after the name change it so, as
+ * "apd-apd+sequential+reset". WARP_NOT_FOUND. */
 int sim_nat_profile(const char *name, sim_nat *out);
 
 /* A network is a LAN of hosts with a link to the core; `link` NULL: SIM_LATENCY_US and no more. */
@@ -213,11 +214,11 @@ void sim_stun_set_up(sim_stun_server *server, bool up);
 /* Binding requests answered so far. */
 size_t sim_stun_answered(const sim_stun_server *server);
 
-/* TURN (RFC 8656) over UDP on the host's first IPv4 address, relaying IPv4: allocations of 600 s,
- * permissions of 300 s, channels, one long-term credential. */
+/* TURN (RFC 8656) over UDP and TCP on the host's first IPv4 address, relaying IPv4: allocations of
+ * 600 s, permissions of 300 s, channels, one long-term credential. */
 sim_turn_server *sim_turn_start(sim_host *host, uint16_t port, const char *user,
                                 const char *password);
-/* Down: the server forgets everything and is silent. */
+/* Down: the server forgets everything; connections are reset, and the rest is silent. */
 void sim_turn_set_up(sim_turn_server *server, bool up);
 /* The nonce is stale from now on: the next requests are answered by error 438 and a new one. */
 void sim_turn_change_nonce(sim_turn_server *server);

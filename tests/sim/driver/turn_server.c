@@ -1,4 +1,4 @@
-/* A TURN server for UDP with the long-term credential mechanism, made of our own codecs. */
+/* A TURN server for UDP and TCP with the long-term credential mechanism, made of our own codecs. */
 #include "internal.h"
 #include "wire/turn.h"
 
@@ -17,10 +17,26 @@ typedef struct permission {
   uint16_t channel; /* 0: none */
 } permission;
 
+/* A connection of a client. */
+typedef struct stream {
+  wg_list item;
+  sim_turn_server *server;
+  wg_tcp *tcp;
+  warp_addr from;
+  wg_turn_deframer in;
+} stream;
+
+/* Who sent something: over UDP when there is no stream. */
+typedef struct client {
+  warp_addr addr;
+  stream *stream;
+} client;
+
 typedef struct allocation {
   wg_list item;
   sim_turn_server *server;
-  warp_addr client, relayed;
+  client client;
+  warp_addr relayed;
   wg_stun_txid txid; /* of the request that made it, to know its repetition */
   wg_udp *relay;
   wg_timer expiry;
@@ -34,6 +50,8 @@ struct sim_turn_server {
   sim_host *host;
   warp_addr addr;
   wg_udp *udp; /* NULL while it is down */
+  wg_tcp_listener *listener;
+  wg_list streams;
   char user[WG_CREDENTIAL_LEN];
   uint8_t key[WG_STUN_LONG_TERM_KEY_LEN];
   char nonce[NONCE_LEN + 1];
@@ -71,10 +89,21 @@ static void set_lifetime(allocation *entry, uint32_t wanted_s) {
                   expired, entry);
 }
 
-static allocation *find_allocation(sim_turn_server *server, const warp_addr *client) {
+static void send_to_client(sim_turn_server *server, const client *to, uint8_t *bytes, size_t len) {
+  if (to->stream == NULL) {
+    sim_udp_send(server->udp, &to->addr, bytes, len);
+    return;
+  }
+  while (len % 4 != 0) { /* ChannelData: RFC 8656 section 12.5 */
+    bytes[len++] = 0;
+  }
+  sim_tcp_send(to->stream->tcp, bytes, len);
+}
+
+static allocation *find_allocation(sim_turn_server *server, const client *of) {
   for (wg_list *item = server->allocations.next; item != &server->allocations; item = item->next) {
     allocation *entry = WG_CONTAINER(item, allocation, item);
-    if (wg_addr_equal(&entry->client, client)) {
+    if (wg_addr_equal(&entry->client.addr, &of->addr) && entry->client.stream == of->stream) {
       return entry;
     }
   }
@@ -133,27 +162,27 @@ static void send_to_peer(allocation *entry, const warp_addr *peer, const uint8_t
 static void on_relayed(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
   allocation *entry = arg;
   sim_turn_server *server = entry->server;
-  uint8_t out[WG_STUN_MAX];
+  uint8_t out[WG_STUN_MAX + 3];
   if (find_peer(entry, from, false) == NULL) {
     return;
   }
   const permission *exact = find_peer(entry, from, true);
   int written;
   if (exact != NULL && exact->channel_until_us > now_us(server)) {
-    written = wg_turn_channel_encode(exact->channel, data, len, out, sizeof out);
+    written = wg_turn_channel_encode(exact->channel, data, len, out, WG_STUN_MAX);
   } else {
     wg_stun_txid txid;
     server->host->env.ops->random(&server->host->env, txid.bytes, sizeof txid.bytes);
-    written = wg_turn_indication_encode(WG_TURN_DATA, &txid, from, data, len, out, sizeof out);
+    written = wg_turn_indication_encode(WG_TURN_DATA, &txid, from, data, len, out, WG_STUN_MAX);
   }
   if (written > 0) {
     server->relayed++;
-    sim_udp_send(server->udp, &entry->client, out, (size_t)written);
+    send_to_client(server, &entry->client, out, (size_t)written);
   }
 }
 
 static void got_channel_data(sim_turn_server *server, const uint8_t *bytes, size_t size,
-                             const warp_addr *from) {
+                             const client *from) {
   uint16_t channel;
   const uint8_t *data;
   size_t len;
@@ -168,7 +197,7 @@ static void got_channel_data(sim_turn_server *server, const uint8_t *bytes, size
 }
 
 static void got_indication(sim_turn_server *server, const wg_stun_message *message,
-                           const warp_addr *from) {
+                           const client *from) {
   warp_addr peer;
   const uint8_t *data;
   size_t len;
@@ -184,7 +213,7 @@ static void got_indication(sim_turn_server *server, const wg_stun_message *messa
 typedef struct exchange {
   sim_turn_server *server;
   const wg_stun_message *request;
-  const warp_addr *from;
+  const client *from;
   uint8_t out[WG_STUN_MAX];
   wg_writer writer;
 } exchange;
@@ -194,7 +223,7 @@ static void send_answer(exchange *ex) {
   if (len < 0) {
     sim_fail("a TURN answer that cannot be written");
   }
-  sim_udp_send(ex->server->udp, ex->from, ex->out, (size_t)len);
+  send_to_client(ex->server, ex->from, ex->out, (size_t)len);
 }
 
 static void begin(exchange *ex, wg_stun_class class) {
@@ -288,7 +317,7 @@ static void got_allocate(exchange *ex, allocation *entry) {
   }
   begin(ex, WG_STUN_SUCCESS);
   wg_stun_attr_addr(&ex->writer, WG_TURN_XOR_RELAYED_ADDRESS, &entry->relayed);
-  wg_stun_attr_addr(&ex->writer, WG_STUN_XOR_MAPPED_ADDRESS, ex->from);
+  wg_stun_attr_addr(&ex->writer, WG_STUN_XOR_MAPPED_ADDRESS, &ex->from->addr);
   wg_stun_attr_u32(&ex->writer, WG_TURN_LIFETIME, entry->lifetime_s);
   send_signed(ex);
 }
@@ -387,8 +416,8 @@ static void got_request(exchange *ex) {
   refuse(ex, BAD_REQUEST, "Bad Request");
 }
 
-static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
-  sim_turn_server *server = arg;
+static void on_packet(sim_turn_server *server, const uint8_t *data, size_t len,
+                      const client *from) {
   wg_stun_message message;
   if (!wg_stun_is(data, len)) {
     got_channel_data(server, data, len, from);
@@ -400,6 +429,49 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_a
     exchange ex = {.server = server, .request = &message, .from = from};
     got_request(&ex);
   }
+}
+
+static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  on_packet(arg, data, len, &(client){.addr = *from});
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+/* With its connection a client loses its allocation. */
+static void end_stream(stream *entry, void (*end)(wg_tcp *tcp)) {
+  allocation *held = find_allocation(entry->server, &(client){entry->from, entry});
+  if (held != NULL) {
+    free_allocation(held);
+  }
+  end(entry->tcp);
+  wg_list_remove(&entry->item);
+  free(entry);
+}
+
+static void on_end(void *arg, int status) {
+  (void)status;
+  end_stream(arg, sim_tcp_close);
+}
+
+static void on_data(void *arg, const uint8_t *data, size_t len) {
+  stream *entry = arg;
+  const uint8_t *frame;
+  size_t size;
+  int status;
+  while ((status = wg_turn_deframe(&entry->in, &data, &len, &frame, &size)) == WARP_OK) {
+    on_packet(entry->server, frame, size, &(client){entry->from, entry});
+  }
+  if (status != WARP_AGAIN) {
+    end_stream(entry, sim_tcp_reset);
+  }
+}
+
+static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
+  static const wg_tcp_handlers handlers = {.on_data = on_data, .on_end = on_end};
+  stream *entry = sim_alloc(sizeof *entry);
+  *entry = (stream){.server = arg, .tcp = tcp, .from = *from};
+  wg_list_push(&entry->server->streams, &entry->item);
+  sim_tcp_set_handlers(tcp, &handlers, entry);
 }
 
 /* ---- the server ------------------------------------------------------------------------------ */
@@ -428,12 +500,17 @@ void sim_turn_set_up(sim_turn_server *server, bool up) {
     while (!wg_list_empty(&server->allocations)) {
       free_allocation(WG_CONTAINER(server->allocations.next, allocation, item));
     }
+    while (!wg_list_empty(&server->streams)) {
+      end_stream(WG_CONTAINER(server->streams.next, stream, item), sim_tcp_reset);
+    }
     sim_udp_close(server->udp);
+    sim_tcp_listener_close(server->listener);
     server->udp = NULL;
     return;
   }
-  if (sim_udp_open(&server->host->env, &server->addr, 0, on_datagram, server, &server->udp) !=
-      WARP_OK) {
+  wg_env *env = &server->host->env;
+  if (sim_udp_open(env, &server->addr, 0, on_datagram, server, &server->udp) != WARP_OK ||
+      sim_tcp_listen(env, &server->addr, 0, on_accept, server, &server->listener) != WARP_OK) {
     sim_fail("port %u of %s is taken", server->addr.port, server->host->name);
   }
   sim_turn_change_nonce(server);
@@ -459,6 +536,7 @@ sim_turn_server *sim_turn_start(sim_host *host, uint16_t port, const char *user,
     sim_fail("no key for the TURN server on %s", host->name);
   }
   wg_list_init(&server->allocations);
+  wg_list_init(&server->streams);
   sim_service_add(host->world, &server->service, destroy);
   sim_turn_set_up(server, true);
   return server;

@@ -64,6 +64,7 @@ macro(warpgate_find_dependencies)
     find_package(Threads REQUIRED)
     pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv)
     pkg_check_modules(MOSQUITTO REQUIRED IMPORTED_TARGET libmosquitto)
+    pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
     pkg_check_modules(UPNP REQUIRED IMPORTED_TARGET miniupnpc)
     # libnatpmp has no pkg-config file.
     find_path(NATPMP_INCLUDE_DIR natpmp.h REQUIRED)
@@ -100,6 +101,9 @@ function(warpgate_room name)
     target_link_libraries(wg_${name} PRIVATE OpenSSL::Crypto)
   elseif(name MATCHES "^(identity|pipe)$")
     target_link_libraries(wg_${name} PRIVATE OpenSSL::SSL OpenSSL::Crypto)
+    if(name STREQUAL pipe)
+      target_link_libraries(wg_${name} PRIVATE PkgConfig::PCRE2)
+    endif()
   elseif(name STREQUAL driver_uv)
     target_link_libraries(wg_${name} PRIVATE PkgConfig::UV PkgConfig::MOSQUITTO
       PkgConfig::UPNP NATPMP::NATPMP OpenSSL::Crypto)
@@ -145,7 +149,7 @@ function(warpgate_library)
     target_include_directories(${target} PUBLIC
       $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src/include> $<INSTALL_INTERFACE:include>)
     target_link_libraries(${target} PRIVATE
-      OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO
+      OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO PkgConfig::PCRE2
       PkgConfig::UPNP NATPMP::NATPMP ${CMAKE_DL_LIBS})
     set_target_properties(${target} PROPERTIES OUTPUT_NAME warpgate LINKER_LANGUAGE C)
   endforeach()

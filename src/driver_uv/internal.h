@@ -48,8 +48,8 @@ struct wg_uv_env {
   warp_addr gateway; /* of tests; family 0: the system's */
   int64_t wall_offset_ms;
   wg_rng jitter;
-  uint8_t datagram[WG_UDP_MAX + 1]; /* one more, to tell what is too long */
-  uint8_t stream[WG_UV_STREAM_BUFFER];
+  uint8_t datagram[WG_UDP_MAX + 1];    /* one more, to tell what is too long */
+  uint8_t stream[WG_UV_STREAM_BUFFER]; /* also for large datagrams */
 };
 
 static inline wg_uv_env *wg_uv_env_of(wg_env *env) {
@@ -87,6 +87,10 @@ bool wg_uv_watch_alive(const wg_uv_watch *watch);
 
 /* A non-blocking socket, bound unless `local` is NULL; `type` is SOCK_DGRAM or SOCK_STREAM. */
 int wg_uv_socket(int family, int type, unsigned flags, const warp_addr *local, int *out);
+/* A socket of the program's, made non-blocking as ours are, with its family. WARP_INVALID: no IP
+ * socket of this type, or a stream socket that does not listen although it should, or the reverse.
+ */
+int wg_uv_check_socket(int fd, int type, bool listens, int *family);
 /* The system's form of an address for a socket of `family`: an IPv4 address for an IPv6 socket
  * becomes a mapped one. WARP_INVALID when they do not fit. */
 int wg_uv_sockaddr(const warp_addr *addr, int family, struct sockaddr_storage *out, socklen_t *len);
@@ -113,6 +117,9 @@ int wg_uv_udp_open(wg_env *env, const warp_addr *local, unsigned flags, wg_udp_r
 int wg_uv_udp_send(wg_udp *udp, const warp_addr *to, const void *data, size_t len);
 void wg_uv_udp_local(const wg_udp *udp, warp_addr *out);
 void wg_uv_udp_close(wg_udp *udp);
+int wg_uv_udp_adopt(wg_env *env, int fd, unsigned flags, wg_udp_recv_cb cb, void *arg,
+                    wg_udp **out);
+int wg_uv_udp_release(wg_udp *udp, int *fd);
 
 int wg_uv_tcp_connect(wg_env *env, const warp_addr *local, const warp_addr *to, unsigned flags,
                       const wg_tcp_handlers *handlers, void *arg, wg_tcp **out);
@@ -127,10 +134,15 @@ void wg_uv_tcp_pause(wg_tcp *tcp, bool paused);
 void wg_uv_tcp_addrs(const wg_tcp *tcp, warp_addr *local, warp_addr *remote);
 void wg_uv_tcp_close(wg_tcp *tcp);
 void wg_uv_tcp_reset(wg_tcp *tcp);
+int wg_uv_tcp_adopt(wg_env *env, int fd, const wg_tcp_handlers *handlers, void *arg, wg_tcp **out);
+int wg_uv_tcp_release(wg_tcp *tcp, int *fd);
 int wg_uv_tcp_listen(wg_env *env, const warp_addr *local, unsigned flags, wg_tcp_accept_cb cb,
                      void *arg, wg_tcp_listener **out);
 void wg_uv_tcp_listener_local(const wg_tcp_listener *listener, warp_addr *out);
 void wg_uv_tcp_listener_close(wg_tcp_listener *listener);
+int wg_uv_tcp_listener_adopt(wg_env *env, int fd, wg_tcp_accept_cb cb, void *arg,
+                             wg_tcp_listener **out);
+int wg_uv_tcp_listener_release(wg_tcp_listener *listener, int *fd);
 
 /* A socket bound to one of the strays is kept to its interface, where the system allows that. */
 void wg_uv_keep_to_interface(wg_uv_env *env, int fd, const warp_addr *local);

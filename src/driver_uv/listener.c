@@ -72,32 +72,20 @@ static void on_ready(void *owner, int events) {
   }
 }
 
-int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tcp_accept_cb cb,
-                     void *arg, wg_tcp_listener **out) {
-  wg_uv_env *env = wg_uv_env_of(base);
+/* The descriptor stays the caller's on an error. */
+static int make(wg_uv_env *env, int fd, wg_tcp_accept_cb cb, void *arg, wg_tcp_listener **out) {
   wg_tcp_listener *listener = calloc(1, sizeof *listener);
-  if (listener == NULL) {
-    return WARP_NOMEM;
-  }
-  int status = wg_uv_socket(local->family, SOCK_STREAM, flags, local, &listener->fd);
-  if (status != WARP_OK) {
-    free(listener);
-    return status;
-  }
-  wg_uv_keep_to_interface(env, listener->fd, local);
-  if (cb != NULL) {
-    status = listen(listener->fd, BACKLOG) == 0 ? WARP_OK : wg_uv_status(errno);
-  }
-  if (cb != NULL && status == WARP_OK) {
-    status = wg_uv_watch_open(env, listener->fd, on_ready, listener, &listener->watch);
+  int status = listener != NULL ? WARP_OK : WARP_NOMEM;
+  if (status == WARP_OK && cb != NULL) {
+    status = wg_uv_watch_open(env, fd, on_ready, listener, &listener->watch);
   }
   if (status != WARP_OK) {
-    close(listener->fd);
     free(listener);
     return status;
   }
   listener->env = env;
-  listener->local = wg_uv_local(listener->fd);
+  listener->fd = fd;
+  listener->local = wg_uv_local(fd);
   listener->cb = cb;
   listener->arg = arg;
   env->open++;
@@ -108,16 +96,51 @@ int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tc
   return WARP_OK;
 }
 
+int wg_uv_tcp_listen(wg_env *base, const warp_addr *local, unsigned flags, wg_tcp_accept_cb cb,
+                     void *arg, wg_tcp_listener **out) {
+  wg_uv_env *env = wg_uv_env_of(base);
+  int fd;
+  int status = wg_uv_socket(local->family, SOCK_STREAM, flags, local, &fd);
+  if (status != WARP_OK) {
+    return status;
+  }
+  wg_uv_keep_to_interface(env, fd, local);
+  if (cb != NULL && listen(fd, BACKLOG) != 0) {
+    status = wg_uv_status(errno);
+  }
+  if (status == WARP_OK) {
+    status = make(env, fd, cb, arg, out);
+  }
+  if (status != WARP_OK) {
+    close(fd);
+  }
+  return status;
+}
+
+int wg_uv_tcp_listener_adopt(wg_env *base, int fd, wg_tcp_accept_cb cb, void *arg,
+                             wg_tcp_listener **out) {
+  int family;
+  int status = wg_uv_check_socket(fd, SOCK_STREAM, true, &family);
+  return status == WARP_OK ? make(wg_uv_env_of(base), fd, cb, arg, out) : status;
+}
+
 void wg_uv_tcp_listener_local(const wg_tcp_listener *listener, warp_addr *out) {
   *out = listener->local;
 }
 
-void wg_uv_tcp_listener_close(wg_tcp_listener *listener) {
+int wg_uv_tcp_listener_release(wg_tcp_listener *listener, int *fd) {
   wg_timer_stop(&listener->env->base, &listener->starved);
   listener->env->open--;
   if (listener->watch != NULL) {
     wg_uv_watch_close(listener->watch);
   }
-  close(listener->fd);
+  *fd = listener->fd;
   free(listener);
+  return WARP_OK;
+}
+
+void wg_uv_tcp_listener_close(wg_tcp_listener *listener) {
+  int fd;
+  wg_uv_tcp_listener_release(listener, &fd);
+  close(fd);
 }

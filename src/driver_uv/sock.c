@@ -117,6 +117,9 @@ static int prepare(int fd, int family, unsigned flags, const warp_addr *local) {
                                        !set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1))) {
     return errno;
   }
+  if ((flags & WG_SOCK_BROADCAST) != 0 && !set_option(fd, SOL_SOCKET, SO_BROADCAST, 1)) {
+    return errno;
+  }
   if (family == WARP_IP6 &&
       !set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, (flags & WG_SOCK_V6ONLY) != 0)) {
     return errno;
@@ -136,7 +139,7 @@ int wg_uv_socket(int family, int type, unsigned flags, const warp_addr *local, i
   if (family != WARP_IP4 && family != WARP_IP6) {
     return WARP_INVALID;
   }
-  int fd = socket(family == WARP_IP4 ? AF_INET : AF_INET6, type, 0);
+  int fd = socket(family == WARP_IP4 ? AF_INET : AF_INET6, type, (int)(flags >> 16));
   if (fd < 0) {
     return wg_uv_status(errno);
   }
@@ -147,4 +150,29 @@ int wg_uv_socket(int family, int type, unsigned flags, const warp_addr *local, i
   }
   *out = fd;
   return WARP_OK;
+}
+
+int wg_uv_check_socket(int fd, int type, bool listens, int *family) {
+  int is_type = 0, is_listening = 0;
+  socklen_t len = sizeof is_type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &is_type, &len) != 0 || is_type != type) {
+    return WARP_INVALID;
+  }
+  len = sizeof is_listening;
+  bool stream = type == SOCK_STREAM;
+  if (stream && (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening, &len) != 0 ||
+                 (is_listening != 0) != listens)) {
+    return WARP_INVALID;
+  }
+  struct sockaddr_storage storage;
+  len = sizeof storage;
+  if (getsockname(fd, (struct sockaddr *)&storage, &len) != 0 ||
+      (storage.ss_family != AF_INET && storage.ss_family != AF_INET6)) {
+    return WARP_INVALID;
+  }
+  *family = storage.ss_family == AF_INET ? WARP_IP4 : WARP_IP6;
+  int descriptor = fcntl(fd, F_GETFD), status = fcntl(fd, F_GETFL);
+  bool done = descriptor >= 0 && status >= 0 && fcntl(fd, F_SETFD, descriptor | FD_CLOEXEC) == 0 &&
+              fcntl(fd, F_SETFL, status | O_NONBLOCK) == 0;
+  return done ? WARP_OK : wg_uv_status(errno);
 }

@@ -63,12 +63,11 @@ static void set_state(wg_tcp *tcp, tcp_state state) {
   wg_uv_watch_set(tcp->watch, events_wanted(tcp));
 }
 
-/* The descriptor belongs to the connection also on failure. */
+/* The descriptor stays the caller's on an error. */
 static int make(wg_uv_env *env, int fd, tcp_state state, wg_tcp **out) {
   wg_tcp *tcp = calloc(1, sizeof *tcp);
   int status = tcp != NULL ? wg_uv_watch_open(env, fd, on_ready, tcp, &tcp->watch) : WARP_NOMEM;
   if (status != WARP_OK) {
-    close(fd);
     free(tcp);
     return status;
   }
@@ -84,12 +83,18 @@ static int make(wg_uv_env *env, int fd, tcp_state state, wg_tcp **out) {
   return WARP_OK;
 }
 
-static void release(wg_tcp *tcp) {
+/* Frees all but the descriptor. */
+static int let_go(wg_tcp *tcp) {
+  int fd = tcp->fd;
   wg_timer_stop(&tcp->env->base, &tcp->linger);
   wg_uv_watch_close(tcp->watch);
-  close(tcp->fd);
   wg_sendq_clear(&tcp->queue);
   free(tcp);
+  return fd;
+}
+
+static void release(wg_tcp *tcp) {
+  close(let_go(tcp));
 }
 
 static void end_linger(void *arg) {
@@ -141,6 +146,25 @@ int wg_uv_tcp_connect(wg_env *base, const warp_addr *local, const warp_addr *to,
   if (status == WARP_OK) {
     (*out)->remote = *to;
     wg_uv_tcp_set_handlers(*out, handlers, arg);
+  } else {
+    close(fd);
+  }
+  return status;
+}
+
+int wg_uv_tcp_adopt(wg_env *base, int fd, const wg_tcp_handlers *handlers, void *arg,
+                    wg_tcp **out) {
+  int family;
+  struct sockaddr_storage remote;
+  socklen_t len = sizeof remote;
+  int status = wg_uv_check_socket(fd, SOCK_STREAM, false, &family);
+  if (status != WARP_OK || getpeername(fd, (struct sockaddr *)&remote, &len) != 0) {
+    return WARP_INVALID;
+  }
+  status = make(wg_uv_env_of(base), fd, TCP_OPEN, out);
+  if (status == WARP_OK) {
+    (*out)->remote = wg_uv_addr((struct sockaddr *)&remote);
+    wg_uv_tcp_set_handlers(*out, handlers, arg);
   }
   return status;
 }
@@ -149,6 +173,8 @@ int wg_uv_tcp_accepted(wg_uv_env *env, int fd, const warp_addr *from, wg_tcp **o
   int status = make(env, fd, TCP_OPEN, out);
   if (status == WARP_OK) {
     (*out)->remote = *from;
+  } else {
+    close(fd);
   }
   return status;
 }
@@ -365,4 +391,10 @@ void wg_uv_tcp_reset(wg_tcp *tcp) {
   setsockopt(tcp->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   tcp->env->open--;
   release(tcp);
+}
+
+int wg_uv_tcp_release(wg_tcp *tcp, int *fd) {
+  tcp->env->open--;
+  *fd = let_go(tcp);
+  return WARP_OK;
 }

@@ -34,7 +34,13 @@ enum { WG_TCP_QUEUE_MAX = 4 << 20 };
 enum {
   WG_SOCK_REUSE = 1, /* SO_REUSEADDR and SO_REUSEPORT: several sockets share the local port */
   WG_SOCK_V6ONLY = 2,
+  WG_SOCK_BROADCAST = 4, /* SO_BROADCAST */
+  WG_SOCK_LARGE = 8,     /* datagrams up to WG_DATAGRAM_MAX instead of WG_UDP_MAX */
 };
+/* Largest datagram of a socket with WG_SOCK_LARGE: all that IP carries. */
+enum { WG_DATAGRAM_MAX = 65535 };
+/* In the upper half of the flags stands the third argument of socket(). */
+#define WG_SOCK_PROTOCOL(number) ((unsigned)(number) << 16)
 
 typedef void (*wg_udp_recv_cb)(void *arg, const uint8_t *data, size_t len, const warp_addr *from);
 
@@ -155,6 +161,19 @@ typedef struct wg_env_ops {
                     void *arg, wg_tcp_listener **out);
   void (*tcp_listener_local)(const wg_tcp_listener *listener, warp_addr *out);
   void (*tcp_listener_close)(wg_tcp_listener *listener);
+
+  /* Descriptors of the program become handles: a UDP socket, a connected or a listening TCP socket.
+   * Flags: WG_SOCK_LARGE. On an error the descriptor stays the caller's: WARP_INVALID (another kind
+   * of socket), WARP_UNSUPPORTED (a driver without descriptors). */
+  int (*udp_adopt)(wg_env *env, int fd, unsigned flags, wg_udp_recv_cb cb, void *arg, wg_udp **out);
+  int (*tcp_adopt)(wg_env *env, int fd, const wg_tcp_handlers *handlers, void *arg, wg_tcp **out);
+  int (*tcp_listener_adopt)(wg_env *env, int fd, wg_tcp_accept_cb cb, void *arg,
+                            wg_tcp_listener **out);
+  /* And back: frees the handle and gives its descriptor, or WARP_UNSUPPORTED and it stays. What is
+   * still queued is lost. */
+  int (*udp_release)(wg_udp *udp, int *fd);
+  int (*tcp_release)(wg_tcp *tcp, int *fd);
+  int (*tcp_listener_release)(wg_tcp_listener *listener, int *fd);
 
   /* Fills at most `max`, returns the count (>= 0) or an error. */
   int (*interfaces)(wg_env *env, wg_interface *out, size_t max);

@@ -71,10 +71,7 @@ static bool messages_have_room(warp_pipe *pipe) {
 
 static void messages_drained(warp_pipe *pipe) {
   if (pipe->state == WG_PIPE_OPEN && pipe->want_drain) {
-    pipe->want_drain = false;
-    if (pipe->handlers.on_drain != NULL) {
-      pipe->handlers.on_drain(pipe->handlers.arg, pipe);
-    }
+    wg_pipe_tell_drain(pipe);
   }
 }
 
@@ -85,13 +82,15 @@ static void give(warp_pipe *pipe, const uint8_t *record, size_t len) {
   if (record[0] == RECORD_CLOSE) {
     write_control(pipe, RECORD_CLOSE);
     wg_pipe_end(pipe, WARP_CLOSED, "");
-  } else if (pipe->handlers.on_data != NULL) {
-    pipe->handlers.on_data(pipe->handlers.arg, pipe, record + 1, len - 1);
+  } else {
+    wg_pipe_deliver(pipe, record + 1, len - 1, NULL);
   }
 }
 
 static void give_or_hold(warp_pipe *pipe, const uint8_t *record, size_t len) {
-  if (pipe->delivering) {
+  /* An end that nothing came before need not wait for somebody who takes it. */
+  bool bare_end = record[0] == RECORD_CLOSE && pipe->held.len == 0 && pipe->adopted;
+  if (pipe->delivering || bare_end) {
     give(pipe, record, len);
     return;
   }
@@ -292,6 +291,7 @@ const wg_pipe_kind_ops wg_messages_ops = {
     .secured = messages_secured,
     .nominate = messages_nominate,
     .send = messages_send,
+    .largest = WARP_MESSAGE_MAX,
     .finish = messages_finish,
     .repeat = messages_repeat,
     .watch = messages_watch,

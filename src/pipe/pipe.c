@@ -1,5 +1,5 @@
 /* The life of a pipe: handshake, nomination, adoption, end. */
-#include "pipe/pipe_internal.h"
+#include "pipe/open.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -12,9 +12,15 @@ void wg_pipe_enter(warp_pipe *pipe) {
 }
 
 void wg_pipe_leave(warp_pipe *pipe) {
-  if (--pipe->busy > 0 || pipe->state != WG_PIPE_GONE) {
+  if (--pipe->busy > 0) {
     return;
   }
+  if (pipe->state != WG_PIPE_GONE) {
+    wg_inbox_purge(pipe);
+    return;
+  }
+  wg_inbox_free(pipe);
+  wg_opened_free(pipe->opened);
   wg_secure_free(pipe->secure);
   wg_queue_free(&pipe->held);
   wg_queue_free(&pipe->unsent);
@@ -44,7 +50,8 @@ static void close_carrier(warp_pipe *pipe, void (*how)(void *carrier)) {
 }
 
 static const unsigned allowed[] = {
-    [WG_PIPE_HANDSHAKE] = 1 << WG_PIPE_SECURED | 1 << WG_PIPE_DOWN | 1 << WG_PIPE_GONE,
+    [WG_PIPE_HANDSHAKE] =
+        1 << WG_PIPE_SECURED | 1 << WG_PIPE_OPEN | 1 << WG_PIPE_DOWN | 1 << WG_PIPE_GONE,
     [WG_PIPE_SECURED] = 1 << WG_PIPE_CHOSEN | 1 << WG_PIPE_DOWN | 1 << WG_PIPE_GONE,
     [WG_PIPE_CHOSEN] = 1 << WG_PIPE_OPEN | 1 << WG_PIPE_DOWN | 1 << WG_PIPE_GONE,
     [WG_PIPE_OPEN] = 1 << WG_PIPE_DOWN | 1 << WG_PIPE_CLOSING | 1 << WG_PIPE_GONE,
@@ -75,7 +82,7 @@ void wg_pipe_move(warp_pipe *pipe, wg_pipe_state to) {
     wg_pipe_wake(pipe, 0);
     break;
   case WG_PIPE_CLOSING:
-    wg_pipe_watch_in(pipe, WG_PIPE_LINGER_MS * 1000u);
+    wg_pipe_watch_in(pipe, pipe->linger_ms * 1000ull);
     break;
   case WG_PIPE_GONE:
     stop_timer(pipe, &pipe->soon);
@@ -165,16 +172,14 @@ static void report_end(warp_pipe *pipe) {
   }
   if (pipe->state == WG_PIPE_OPEN || pipe->state == WG_PIPE_DOWN) {
     pipe->reported = true;
-    if (pipe->handlers.on_end != NULL) {
-      pipe->handlers.on_end(pipe->handlers.arg, pipe, pipe->end_status);
-    }
+    wg_inbox_tell_end(pipe, pipe->end_status);
   }
 }
 
 static void on_soon(void *arg) {
   warp_pipe *pipe = arg;
   wg_pipe_enter(pipe);
-  if (pipe->adopted && !pipe->stopped && !pipe->delivering) {
+  if (pipe->adopted && pipe->stopped == 0 && !pipe->delivering) {
     pipe->delivering = true;
     if (pipe->state == WG_PIPE_OPEN) {
       pipe->of_kind->deliver_held(pipe);
@@ -187,10 +192,7 @@ static void on_soon(void *arg) {
   bool now_or_never =
       pipe->state == WG_PIPE_DOWN || (pipe->state == WG_PIPE_OPEN && pipe->of_kind->has_room(pipe));
   if (pipe->want_drain && now_or_never) {
-    pipe->want_drain = false;
-    if (pipe->handlers.on_drain != NULL) {
-      pipe->handlers.on_drain(pipe->handlers.arg, pipe);
-    }
+    wg_pipe_tell_drain(pipe);
   }
   wg_pipe_leave(pipe);
 }
@@ -257,17 +259,40 @@ static int on_hello(void *arg, const uint8_t *hello, size_t len, warp_key *expec
   return pipe->callbacks.on_hello(pipe->arg, pipe, hello, len, expected);
 }
 
+void wg_pipe_init(warp_pipe *pipe, wg_env *env, warp_pipe_kind kind,
+                  const wg_pipe_kind_ops *of_kind) {
+  pipe->env = env;
+  pipe->kind = kind;
+  pipe->of_kind = of_kind;
+  pipe->state = WG_PIPE_HANDSHAKE;
+  pipe->stopped = WG_STOP_IDLE;
+  pipe->linger_ms = WG_PIPE_LINGER_MS;
+  wg_inbox_init(&pipe->inbox);
+}
+
+void wg_pipe_stop(warp_pipe *pipe, unsigned why) {
+  pipe->stopped |= why;
+  pipe->delivering = false;
+}
+
+void wg_pipe_resume(warp_pipe *pipe, unsigned why) {
+  if ((pipe->stopped & why) != 0) {
+    pipe->stopped &= ~why;
+    if (pipe->stopped == 0 && pipe->adopted && !pipe->killed) {
+      wg_pipe_wake(pipe, 0);
+    }
+  }
+}
+
 static int new_pipe(const wg_pipe_options *options, warp_pipe **out) {
   warp_pipe *pipe = calloc(1, sizeof *pipe);
   if (pipe == NULL) {
     return WARP_NOMEM;
   }
-  pipe->env = options->env;
-  pipe->kind = options->kind;
-  pipe->of_kind = options->kind == WARP_STREAM ? &wg_stream_ops : &wg_messages_ops;
+  wg_pipe_init(pipe, options->env, options->kind,
+               options->kind == WARP_STREAM ? &wg_stream_ops : &wg_messages_ops);
   pipe->client = options->client;
   pipe->initiator = options->initiator;
-  pipe->state = WG_PIPE_HANDSHAKE;
   pipe->ops = options->ops;
   pipe->carrier = options->carrier;
   pipe->callbacks = options->callbacks;
@@ -402,7 +427,9 @@ void wg_pipe_kill(warp_pipe *pipe, int status) {
   if (pipe->state == WG_PIPE_DOWN) {
     stop_timer(pipe, &pipe->soon);
     pipe->want_drain = false;
+    pipe->killed = true; /* before the callbacks, which may start receives */
     report_end(pipe);
+    wg_inbox_let_go(pipe, status);
   }
   wg_pipe_leave(pipe);
 }

@@ -49,9 +49,9 @@ typedef struct wg_pipe_callbacks {
   /* A server: decides on the client's hello before anything is answered. WARP_OK and the key that
    * the client must prove (preset to options.expected), or an error, which becomes the status of
    * on_failed. WARP_REFUSED, WARP_NOT_FOUND and WARP_STATE reach the client as such, others as
-   * WARP_TLS; with WARP_CANCELED nothing is answered and the carrier is reset. May set the pipe's callbacks and
-   * arg anew (wg_pipe_set_callbacks), when the hello says which session it belongs to. Not called
-   * for clients. NULL only with options.expected: then every hello will do. */
+   * WARP_TLS; with WARP_CANCELED nothing is answered and the carrier is reset. May set the pipe's
+   * callbacks and arg anew (wg_pipe_set_callbacks), when the hello says which session it belongs
+   * to. Not called for clients. NULL only with options.expected: then every hello will do. */
   int (*on_hello)(void *arg, warp_pipe *pipe, const uint8_t *hello, size_t len, warp_key *expected);
   /* The handshake is complete and the peer's key proven. On the initiator: call wg_pipe_nominate or
    * wg_pipe_discard, now or later. On the responder: wait for on_nominated. */
@@ -60,9 +60,9 @@ typedef struct wg_pipe_callbacks {
   void (*on_nominated)(void *arg, warp_pipe *pipe);
   /* It died before it was nominated, or before it was adopted: status and one line. The pipe must
    * still be discarded. From a timer, never inside a call of the owner. WARP_UNTRUSTED: the peer
-   * proved another key, or expected another than ours; WARP_REFUSED, WARP_NOT_FOUND, WARP_STATE: its on_hello;
-   * WARP_TIMEOUT; WARP_TLS with OpenSSL's reason; what the carrier ended with; WARP_MALFORMED,
-   * WARP_VERSION: the first bytes are no nomination. */
+   * proved another key, or expected another than ours; WARP_REFUSED, WARP_NOT_FOUND, WARP_STATE:
+   * its on_hello; WARP_TIMEOUT; WARP_TLS with OpenSSL's reason; what the carrier ended with;
+   * WARP_MALFORMED, WARP_VERSION: the first bytes are no nomination. */
   void (*on_failed)(void *arg, warp_pipe *pipe, int status, const char *detail);
 } wg_pipe_callbacks;
 

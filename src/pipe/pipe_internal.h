@@ -2,6 +2,7 @@
 #ifndef WG_PIPE_PIPE_INTERNAL_H
 #define WG_PIPE_PIPE_INTERNAL_H
 
+#include "pipe/inbox.h"
 #include "pipe/pipe.h"
 #include "pipe/queue.h"
 #include "pipe/secure.h"
@@ -17,13 +18,13 @@ enum {
 };
 
 typedef enum wg_pipe_state {
-  WG_PIPE_HANDSHAKE,
-  WG_PIPE_SECURED, /* not nominated yet */
-  WG_PIPE_CHOSEN,  /* nominated, not the application's yet */
-  WG_PIPE_OPEN,    /* the application's */
-  WG_PIPE_DOWN,    /* ended; its carrier is closed; the owner has yet to let it go */
-  WG_PIPE_CLOSING, /* let go by the application; the last bytes are on their way */
-  WG_PIPE_GONE,    /* freed as soon as no call of it is on the stack */
+  WG_PIPE_HANDSHAKE, /* or, of one opened by hand: on its way */
+  WG_PIPE_SECURED,   /* not nominated yet */
+  WG_PIPE_CHOSEN,    /* nominated, not the application's yet */
+  WG_PIPE_OPEN,      /* the application's */
+  WG_PIPE_DOWN,      /* ended; its carrier is closed; the owner has yet to let it go */
+  WG_PIPE_CLOSING,   /* let go by the application; the last bytes are on their way */
+  WG_PIPE_GONE,      /* freed as soon as no call of it is on the stack */
 } wg_pipe_state;
 
 /* What streams and messages do each in their way. */
@@ -41,6 +42,10 @@ typedef struct wg_pipe_kind_ops {
   void (*nominate)(warp_pipe *pipe); /* the initiator chose it */
   /* For the application, in the state WG_PIPE_OPEN. */
   int (*send)(warp_pipe *pipe, const void *data, size_t len);
+  /* The same to an address; NULL: there is only one. */
+  int (*send_to)(warp_pipe *pipe, const void *data, size_t len, const warp_addr *dest);
+  int (*shutdown)(warp_pipe *pipe); /* ends our direction; NULL: there are none */
+  size_t largest;                   /* what one send takes */
   /* Says good-bye. True when nothing of it is left to wait for, so that the carrier may be closed.
    */
   bool (*finish)(warp_pipe *pipe);
@@ -50,8 +55,15 @@ typedef struct wg_pipe_kind_ops {
 
 extern const wg_pipe_kind_ops wg_stream_ops, wg_messages_ops;
 
-/* Ends our direction of a stream that is open. */
-int wg_stream_shutdown(warp_pipe *pipe);
+struct wg_opened; /* open.h */
+
+/* Why nothing is handed out at the moment. */
+enum {
+  WG_STOP_APP = 1,  /* warp_pipe_pause */
+  WG_STOP_IDLE = 2, /* nobody takes it yet */
+  WG_STOP_FULL = 4, /* a subscription's queue */
+  WG_STOP_LINK = 8, /* a linked pipe */
+};
 
 struct warp_pipe {
   wg_env *env;
@@ -69,12 +81,18 @@ struct warp_pipe {
   warp_pipe_info info;
   void (*on_closed)(void *arg, warp_pipe *pipe);
   void *closed_arg;
-  bool adopted, stopped; /* stopped: the application wants no data for now */
-  bool delivering;       /* the adopting callback has returned, and it is not stopped */
+  wg_inbox inbox;           /* of the application, too */
+  struct wg_opened *opened; /* NULL unless it was opened by hand */
+  bool adopted;
+  bool let_go;      /* the application has closed it */
+  bool killed;      /* the environment may be gone */
+  unsigned stopped; /* WG_STOP_ bits */
+  bool delivering;  /* the adopting callback has returned, and it is not stopped */
 
-  unsigned busy;  /* calls of this pipe on the stack */
-  wg_timer soon;  /* events that must not happen inside a call of ours */
-  wg_timer again; /* repetition of flights, nomination, close */
+  uint32_t linger_ms; /* how long closing may take */
+  unsigned busy;      /* calls of this pipe on the stack */
+  wg_timer soon;      /* events that must not happen inside a call of ours */
+  wg_timer again;     /* repetition of flights, nomination, close */
   wg_timer
       alive; /* deadline of a stream's handshake, of closing; keepalive and death of messages */
   uint32_t again_ms;
@@ -103,6 +121,21 @@ struct warp_pipe {
 
 /* ---- pipe.c: for both kinds ------------------------------------------------------------------ */
 
+/* Everything about a pipe that both ways to make one share. */
+void wg_pipe_init(warp_pipe *pipe, wg_env *env, warp_pipe_kind kind,
+                  const wg_pipe_kind_ops *of_kind);
+/* Hands nothing out from now on, for one of the reasons above, or goes on when it was the last. */
+void wg_pipe_stop(warp_pipe *pipe, unsigned why);
+void wg_pipe_resume(warp_pipe *pipe, unsigned why);
+/* What handing out does for the kinds: a piece of a stream or a message, to everybody. `from` NULL:
+ * the pipe's remote address. Afterwards the pipe may be closed or stopped. */
+void wg_pipe_deliver(warp_pipe *pipe, const uint8_t *data, size_t len, const warp_addr *from);
+/* There is room again for a sender that was told WARP_AGAIN. */
+void wg_pipe_tell_drain(warp_pipe *pipe);
+/* Streams: keeps bytes that may not be handed out yet and the carrier from bringing more, and lets
+ * it go on. */
+void wg_stream_hold(warp_pipe *pipe, const uint8_t *data, size_t len);
+void wg_stream_set_paused(warp_pipe *pipe, bool paused);
 /* Calls that may run callbacks stand between enter and leave; leave may free the pipe. */
 void wg_pipe_enter(warp_pipe *pipe);
 void wg_pipe_leave(warp_pipe *pipe);

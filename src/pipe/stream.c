@@ -81,7 +81,7 @@ static void end_sending(warp_pipe *pipe) {
   }
 }
 
-int wg_stream_shutdown(warp_pipe *pipe) {
+static int stream_shutdown(warp_pipe *pipe) {
   if (!pipe->sent_end) {
     end_sending(pipe);
     pipe->fin_due = true;
@@ -109,10 +109,7 @@ static void stream_drained(warp_pipe *pipe) {
   if (pipe->state == WG_PIPE_CLOSING) {
     wg_pipe_finish(pipe);
   } else if (pipe->state == WG_PIPE_OPEN && pipe->want_drain && stream_has_room(pipe)) {
-    pipe->want_drain = false;
-    if (pipe->handlers.on_drain != NULL) {
-      pipe->handlers.on_drain(pipe->handlers.arg, pipe);
-    }
+    wg_pipe_tell_drain(pipe);
   }
 }
 
@@ -170,9 +167,7 @@ static bool deliver(warp_pipe *pipe) {
   if (!read_some(pipe, data, sizeof data, &len)) {
     return false;
   }
-  if (pipe->handlers.on_data != NULL) {
-    pipe->handlers.on_data(pipe->handlers.arg, pipe, data, len);
-  }
+  wg_pipe_deliver(pipe, data, len, NULL);
   return true;
 }
 
@@ -196,7 +191,7 @@ static void pump(warp_pipe *pipe) {
   }
 }
 
-static void set_paused(warp_pipe *pipe, bool paused) {
+void wg_stream_set_paused(warp_pipe *pipe, bool paused) {
   if (pipe->paused != paused && pipe->carrier != NULL) {
     pipe->paused = paused;
     pipe->ops->pause(pipe->carrier, paused);
@@ -204,13 +199,13 @@ static void set_paused(warp_pipe *pipe, bool paused) {
 }
 
 /* Keeps what may not be read yet, and the carrier from bringing more. */
-static void hold(warp_pipe *pipe, const uint8_t *data, size_t len) {
+void wg_stream_hold(warp_pipe *pipe, const uint8_t *data, size_t len) {
   if (pipe->held.len + len > WG_STREAM_HELD_MAX) {
     wg_pipe_end(pipe, WARP_LIMIT, "the peer sent too much before it was taken");
   } else if (!wg_queue_push(&pipe->held, data, len)) {
     wg_pipe_end(pipe, WARP_NOMEM, "");
   } else {
-    set_paused(pipe, pipe->held.len > 0);
+    wg_stream_set_paused(pipe, pipe->held.len > 0);
   }
 }
 
@@ -223,7 +218,7 @@ static void stream_input(warp_pipe *pipe, const uint8_t *data, size_t len) {
     return;
   }
   if (pipe->held.len > 0) {
-    hold(pipe, data, len);
+    wg_stream_hold(pipe, data, len);
     return;
   }
   wg_secure_feed(pipe->secure, data, len);
@@ -231,7 +226,7 @@ static void stream_input(warp_pipe *pipe, const uint8_t *data, size_t len) {
   size_t left = wg_secure_unread(pipe->secure);
   wg_secure_feed(pipe->secure, NULL, 0);
   if (left > 0 && is_reading(pipe)) {
-    hold(pipe, data + len - left, left);
+    wg_stream_hold(pipe, data + len - left, left);
   }
 }
 
@@ -261,7 +256,7 @@ static void stream_deliver_held(warp_pipe *pipe) {
     return; /* the application has had enough again */
   }
   wg_queue_free(&pipe->held); /* what is unread now follows the end of the stream */
-  set_paused(pipe, false);
+  wg_stream_set_paused(pipe, false);
   settle_end(pipe);
 }
 
@@ -304,6 +299,8 @@ const wg_pipe_kind_ops wg_stream_ops = {
     .secured = stream_nothing,
     .nominate = stream_nominate,
     .send = stream_send,
+    .shutdown = stream_shutdown,
+    .largest = WG_STREAM_SEND_MAX,
     .finish = stream_finish,
     .repeat = stream_nothing,
     .watch = stream_nothing,

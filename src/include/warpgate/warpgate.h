@@ -322,25 +322,216 @@ typedef struct warp_pipe_handlers {
   void *arg;
 } warp_pipe_handlers;
 
-/* Sets what happens on the pipe's events. Set it inside the callback that handed out the pipe:
- * nothing arrives before that callback has returned. WARP_INVALID on NULL. */
+/* Sets what happens on the pipe's events. What arrives before somebody takes it (these handlers, a
+ * message callback, a subscription, a link) is held back: a stream's peer feels it, of messages
+ * 64 KiB are kept. WARP_INVALID on NULL. */
 WARP_API int warp_pipe_set_handlers(warp_pipe *pipe, const warp_pipe_handlers *handlers);
 /* Sends bytes (a stream takes any length up to 1 MiB at once) or one message of at most
- * WARP_MESSAGE_MAX. The data is copied. WARP_AGAIN: nothing was taken, the queue is full (4 MiB);
- * WARP_TOO_BIG; WARP_CLOSED after the end; WARP_INVALID. */
+ * WARP_MESSAGE_MAX (a plain UDP pipe: WARP_DATAGRAM_MAX). The data is copied. WARP_AGAIN: nothing
+ * was taken, the queue is full (4 MiB); WARP_TOO_BIG; WARP_CLOSED after the end; WARP_STATE before
+ * it is open, and on a server, which has no one peer; WARP_INVALID. */
 WARP_API int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len);
 /* Ends a stream's sending side after what is queued; the peer sees the end, receiving goes on.
  * WARP_UNSUPPORTED on messages, WARP_CLOSED after the end, WARP_INVALID on NULL. */
 WARP_API int warp_pipe_shutdown(warp_pipe *pipe);
 /* Stops handing out what arrives, or goes on: for a receiver that cannot keep up. A stream's peer
  * feels it by back-pressure; of messages 64 KiB wait here, more are lost. on_end waits for what
- * came before it, unless the pipe broke. WARP_INVALID on NULL, WARP_CLOSED when it has broken. */
+ * came before it, unless the pipe broke. WARP_INVALID on NULL, WARP_CLOSED when it has broken,
+ * WARP_UNSUPPORTED on a TCP server: its clients' pipes are paused each. */
 WARP_API int warp_pipe_pause(warp_pipe *pipe, bool paused);
 /* Copies what is known of the pipe. WARP_INVALID on NULL. */
 WARP_API int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out);
-/* Closes and frees the pipe; what is queued is still sent within 2 s. No callback of it runs
- * afterwards. NULL is allowed. */
+/* Closes and frees the pipe; what is queued is still sent within 2 s. Its end callbacks (of
+ * warp_pipe_add_end_cb) and what still waits (opening, receives) get WARP_CANCELED before this
+ * returns; no callback of it runs afterwards. Closing a server closes its clients' pipes too. Does
+ * nothing on NULL, nor when called again from inside. */
 WARP_API void warp_pipe_close(warp_pipe *pipe);
+
+/* ---- pipes opened by hand, and more ways to use any pipe --------------------------------------
+ */
+
+/* Interfaces and routes: where a pipe is bound. */
+enum { WARP_INTERFACE_NAME_LEN = 32, WARP_INTERFACE_ADDRS = 8 };
+typedef struct warp_interface {
+  char name[WARP_INTERFACE_NAME_LEN];
+  uint8_t mac[6];
+  bool loopback;
+  bool is_default; /* the system's default route, of either family, leaves by it */
+  size_t count;
+  warp_addr addrs[WARP_INTERFACE_ADDRS]; /* port 0; those of a default route come first */
+} warp_interface;
+/* Fills `out` with at most `max` interfaces, the default one first, and returns how many there are
+ * in it; or WARP_INVALID, or what the system says. */
+WARP_API int warp_interface_list(warp_loop *loop, warp_interface *out, size_t max);
+/* One interface by its name; NULL: the default one. WARP_NOT_FOUND, WARP_INVALID. */
+WARP_API int warp_interface_load(warp_loop *loop, const char *name, warp_interface *out);
+/* A local address to use. All zero but a family in `addr`: every address of the host. */
+typedef struct warp_route {
+  char interface[WARP_INTERFACE_NAME_LEN]; /* "" unless it came from one */
+  warp_addr addr;                          /* with the port; 0: the system picks one */
+} warp_route;
+/* A route from an interface's first address of a family (0: any). WARP_NOT_FOUND, WARP_INVALID. */
+WARP_API int warp_route_bind(const warp_interface *interface, int family, uint16_t port,
+                             warp_route *out);
+
+/* How pipes that are opened by hand behave. Take warp_net_conf_default() and change the copy. */
+typedef struct warp_net_conf {
+  uint32_t dns_timeout_ms; /* 2000; looking the destination's name up */
+  /* TLS as a browser does it, over TCP, as its client only: the server must have a certificate for
+   * the destination's name or address from an authority of `ca_file` (PEM; NULL: the system's). */
+  bool use_ssl;
+  const char *ca_file;
+  uint32_t ssl_handshake_ms; /* 4000 */
+  uint16_t sock_proto;       /* third argument of socket(); 0 */
+  uint32_t recv_timeout_ms;  /* 2000; of warp_pipe_recv and its kin when they are given 0 */
+  uint32_t con_timeout_ms;   /* 2000; TCP */
+  size_t max_qsize;    /* messages that a subscription's queue holds; 0: WARP_QUEUE_MESSAGES */
+  bool enable_msg_ids; /* messages (not streams): what the same sender sent among the last ... */
+  size_t max_msg_ids;  /* ... so many is dropped: 1000, at most 10000 */
+  bool reuse_addr;     /* several sockets may share the local port */
+  bool broadcast;      /* UDP: may send to broadcast addresses, and takes answers from anybody */
+  size_t reader_limit; /* 65536, 1 to that: bytes handed out at once. A stream comes in pieces of
+                          at most so many, a longer datagram is dropped */
+  bool sock_only;      /* the bare socket is wanted: see warp_pipe_take_socket */
+  bool do_close;       /* true: a given socket is closed when opening fails */
+  int32_t linger_ms;   /* closing a stream: -1 (none set) sends what is queued within 2 s, 0 resets
+                          at once, else what is not sent after so long is thrown away */
+  unsigned send_retry; /* 2; how often warp_pipe_ask sends again on UDP */
+} warp_net_conf;
+WARP_API warp_net_conf warp_net_conf_default(void);
+/* Named limits. A queue is also full with so many bytes in it. */
+enum {
+  WARP_QUEUE_MESSAGES = 1024,
+  WARP_QUEUE_BYTES = 1 << 20,
+  WARP_RECV_N_MAX = 16 << 20,     /* of warp_pipe_recv_n */
+  WARP_DATAGRAM_MAX = 65507,      /* largest message of a plain UDP pipe */
+  WARP_PIPE_CALLBACKS_MAX = 64,   /* of each kind, subscriptions, links and receives that wait */
+  WARP_SERVER_CLIENTS_MAX = 1024, /* of one TCP server; more are closed as they come */
+  WARP_PATTERN_MAX = 1024,        /* bytes of a pattern */
+};
+
+/* A message, or bytes of a stream, arrived from `from` (of a pipe from a connect or through a
+ * relay: the socket's remote address). `data` and `from` are valid until the callback returns. At a
+ * TCP server `pipe` is the client's pipe. */
+typedef void (*warp_pipe_on_msg)(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len,
+                                 const warp_addr *from);
+/* A client connected to a TCP server. Its pipe belongs to the server and is freed when it has ended
+ * and its end callbacks have run, or when the server closes; one that has subscriptions or links of
+ * its own stays until warp_pipe_close. It may be closed at any time before. */
+typedef void (*warp_pipe_on_up)(void *arg, warp_pipe *server, warp_pipe *client);
+/* The pipe is open, or why not: then `pipe` is NULL, and what warp_pipe_open gave must not be
+ * touched any more. */
+typedef void (*warp_pipe_on_open)(void *arg, warp_pipe *pipe, int status);
+
+typedef struct warp_pipe_options {
+  warp_transport transport;
+  /* Whom to talk to: "host:port", or an address. Neither: a server, which takes what comes to its
+   * port: TCP clients, or datagrams from anybody (answer with warp_pipe_send_to). */
+  const char *dest;
+  const warp_addr *dest_addr;
+  int family; /* of a name's address, of a server without route; 0: any (a server: IPv4) */
+  /* Where to bind. NULL: the default interface, any port: a client leaves it to the system. */
+  const warp_route *route;
+  /* Uses an existing socket: connected TCP (`dest` only says whom TLS is to expect), listening TCP
+   * (a server) or UDP (with or without a destination). It is the pipe's when warp_pipe_open returns
+   * WARP_OK, except as do_close says. */
+  bool use_socket;
+  int socket;
+  warp_pipe_on_msg on_msg;   /* may be NULL; set before anything can arrive */
+  warp_pipe_on_up on_up;     /* TCP servers; may be NULL */
+  void *arg;                 /* of these two */
+  const warp_net_conf *conf; /* NULL: the default; copied */
+} warp_pipe_options;
+/* Opens a plain pipe (or with TLS, see use_ssl). `*out` (may be NULL) may be closed at any time.
+ * Errors before it starts: WARP_INVALID (also text that is no "host:port", families that do not
+ * fit, a socket of another type or state), WARP_NOMEM, WARP_UNSUPPORTED (TLS over UDP or for a
+ * server; a socket where there are none), what is wrong with ca_file (WARP_NOT_FOUND,
+ * WARP_MALFORMED, WARP_TOO_BIG, ...). The callback's: WARP_NOT_FOUND (name, default
+ * interface), WARP_TIMEOUT, WARP_CONN_REFUSED, WARP_UNREACHABLE, WARP_ADDR_IN_USE,
+ * WARP_ADDR_NOT_AVAILABLE, WARP_PERMISSION, WARP_UNTRUSTED and WARP_TLS (with TLS), WARP_CANCELED,
+ * and what else the system says. */
+WARP_API int warp_pipe_open(warp_loop *loop, const warp_pipe_options *options, warp_pipe_on_open cb,
+                            void *arg, warp_pipe **out);
+/* With sock_only: hands out the socket, non-blocking and the caller's to close. To be called from
+ * the callback that says it is open: datagrams and clients that come later and before are lost. The
+ * pipe is only to be closed then. WARP_STATE without sock_only, before it is open or when it was
+ * taken, WARP_UNSUPPORTED where there are no descriptors, WARP_INVALID on NULL. */
+WARP_API int warp_pipe_take_socket(warp_pipe *pipe, int *out);
+/* Sends to an address: a UDP server's to anybody, a TCP server's to the client with that address
+ * (else WARP_NOT_FOUND), of others the only one they have (else WARP_INVALID). `dest` NULL, and
+ * other errors: as warp_pipe_send, which on a server is WARP_STATE. */
+WARP_API int warp_pipe_send_to(warp_pipe *pipe, const void *data, size_t len,
+                               const warp_addr *dest);
+
+/* Adds a message callback; all that were added get every message, after on_data. WARP_INVALID,
+ * WARP_CLOSED, WARP_LIMIT, WARP_NOMEM. The pair is taken away again by del: WARP_NOT_FOUND. */
+WARP_API int warp_pipe_add_msg_cb(warp_pipe *pipe, warp_pipe_on_msg cb, void *arg);
+WARP_API int warp_pipe_del_msg_cb(warp_pipe *pipe, warp_pipe_on_msg cb, void *arg);
+/* The same for its end, told once: as on_end, and WARP_CANCELED when this side closes it. */
+WARP_API int warp_pipe_add_end_cb(warp_pipe *pipe, warp_pipe_on_end cb, void *arg);
+WARP_API int warp_pipe_del_end_cb(warp_pipe *pipe, warp_pipe_on_end cb, void *arg);
+
+/* What a subscription does when its queue is full. */
+typedef enum warp_when_full {
+  WARP_FULL_WAIT = 0,    /* a stream's peer waits; of messages the newest is dropped */
+  WARP_FULL_DROP_NEWEST, /* what comes is dropped */
+  WARP_FULL_DROP_OLDEST, /* what has waited longest is dropped */
+} warp_when_full;
+typedef struct warp_subscription warp_subscription;
+typedef struct warp_subscribe_options {
+  /* A regular expression over bytes (PCRE2 syntax) that is found somewhere in the message, or piece
+   * of a stream; NULL: everything. One that takes too long does not match. */
+  const char *pattern;
+  size_t pattern_len;       /* 0: up to its NUL */
+  const warp_addr *sender;  /* only from there (port 0: any port); NULL: from anybody */
+  warp_pipe_on_msg handler; /* NULL: a queue, for warp_pipe_recv */
+  void *arg;                /* of the handler */
+  size_t max_messages;      /* of the queue; 0: the pipe's max_qsize */
+  warp_when_full when_full;
+} warp_subscribe_options;
+/* Subscribes to what arrives from now on, and to what nobody has taken yet. `options` NULL:
+ * everything, into a queue. Of a TCP server: to what all its clients send. WARP_INVALID (also a
+ * pattern that is none), WARP_TOO_BIG (pattern), WARP_CLOSED, WARP_LIMIT, WARP_NOMEM. Freed by
+ * unsubscribe or with the pipe. */
+WARP_API int warp_pipe_subscribe(warp_pipe *pipe, const warp_subscribe_options *options,
+                                 warp_subscription **out);
+/* Ends it; receives that wait get WARP_CANCELED before this returns. WARP_INVALID on NULL or
+ * another pipe's. */
+WARP_API int warp_pipe_unsubscribe(warp_pipe *pipe, warp_subscription *subscription);
+/* How many messages it dropped because its queue was full. 0 on NULL. */
+WARP_API unsigned long warp_subscription_dropped(const warp_subscription *subscription);
+
+/* One message or piece (WARP_OK), or none: WARP_TIMEOUT, WARP_CANCELED, or what the pipe ended with
+ * once its queue is empty; then `data` and `from` are NULL. */
+typedef void (*warp_pipe_on_recv)(void *arg, warp_pipe *pipe, int status, const uint8_t *data,
+                                  size_t len, const warp_addr *from);
+#define WARP_FOREVER UINT32_MAX
+/* Takes the next message of a subscription with a queue; NULL: of one to everything that the pipe
+ * makes at its first use. `timeout_ms` 0: recv_timeout_ms; WARP_FOREVER. WARP_INVALID,
+ * WARP_STATE (it has a handler), WARP_CLOSED (ended, and nothing waits), WARP_LIMIT, WARP_NOMEM. */
+WARP_API int warp_pipe_recv(warp_pipe *pipe, warp_subscription *subscription, uint32_t timeout_ms,
+                            warp_pipe_on_recv cb, void *arg);
+/* Takes exactly `n` bytes of a stream (1 to WARP_RECV_N_MAX). What came before the time ran out
+ * stays for the next. Errors as of warp_pipe_recv; WARP_TOO_BIG, WARP_UNSUPPORTED (messages, and
+ * TCP servers, whose clients' bytes must not be mixed). */
+WARP_API int warp_pipe_recv_n(warp_pipe *pipe, warp_subscription *subscription, size_t n,
+                              uint32_t timeout_ms, warp_pipe_on_recv cb, void *arg);
+/* Sends a message and takes the next one of the subscription; over datagrams it is sent again after
+ * every `timeout_ms` without one, send_retry times. Errors as of warp_pipe_send and
+ * warp_pipe_recv. */
+WARP_API int warp_pipe_ask(warp_pipe *pipe, warp_subscription *subscription, const void *data,
+                           size_t len, uint32_t timeout_ms, warp_pipe_on_recv cb, void *arg);
+
+/* Links `pipe` to `to`: what arrives at one is sent on the other, until either ends or del_pipe;
+ * link them both ways for a relay. A stream waits while `to` is full; messages are dropped then. A
+ * stream goes on over messages in pieces, messages over a stream without their bounds. Where a
+ * stream ends in an orderly way, the sending side of `to` is ended too; after another end `to` is
+ * left as it is. WARP_INVALID (also itself, or of another loop), WARP_CLOSED, WARP_LIMIT,
+ * WARP_NOMEM, WARP_STATE (linked already, `to` is not open yet), WARP_UNSUPPORTED (a TCP server, or
+ * to a pipe without destination). */
+WARP_API int warp_pipe_add_pipe(warp_pipe *pipe, warp_pipe *to);
+/* Ends the link. WARP_INVALID, WARP_NOT_FOUND. */
+WARP_API int warp_pipe_del_pipe(warp_pipe *pipe, warp_pipe *to);
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 

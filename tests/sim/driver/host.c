@@ -390,6 +390,37 @@ static int host_machine_id(wg_env *env, void *out, size_t cap, size_t *len) {
   return WARP_OK;
 }
 
+/* There are no descriptors here. */
+static int no_udp(wg_env *env, int fd, unsigned flags, wg_udp_recv_cb cb, void *arg, wg_udp **out) {
+  (void)env, (void)fd, (void)flags, (void)cb, (void)arg, (void)out;
+  return WARP_UNSUPPORTED;
+}
+
+static int no_tcp(wg_env *env, int fd, const wg_tcp_handlers *handlers, void *arg, wg_tcp **out) {
+  (void)env, (void)fd, (void)handlers, (void)arg, (void)out;
+  return WARP_UNSUPPORTED;
+}
+
+static int no_listener(wg_env *env, int fd, wg_tcp_accept_cb cb, void *arg, wg_tcp_listener **out) {
+  (void)env, (void)fd, (void)cb, (void)arg, (void)out;
+  return WARP_UNSUPPORTED;
+}
+
+static int keep_udp(wg_udp *udp, int *fd) {
+  (void)udp, (void)fd;
+  return WARP_UNSUPPORTED;
+}
+
+static int keep_tcp(wg_tcp *tcp, int *fd) {
+  (void)tcp, (void)fd;
+  return WARP_UNSUPPORTED;
+}
+
+static int keep_listener(wg_tcp_listener *listener, int *fd) {
+  (void)listener, (void)fd;
+  return WARP_UNSUPPORTED;
+}
+
 const wg_env_ops sim_env_ops = {
     .now_us = host_now_us,
     .wall_ms = host_wall_ms,
@@ -410,6 +441,12 @@ const wg_env_ops sim_env_ops = {
     .tcp_listen = sim_tcp_listen,
     .tcp_listener_local = sim_tcp_listener_local,
     .tcp_listener_close = sim_tcp_listener_close,
+    .udp_adopt = no_udp,
+    .tcp_adopt = no_tcp,
+    .tcp_listener_adopt = no_listener,
+    .udp_release = keep_udp,
+    .tcp_release = keep_tcp,
+    .tcp_listener_release = keep_listener,
     .interfaces = host_interfaces,
     .resolve = sim_resolve,
     .resolve_cancel = sim_resolve_cancel,

@@ -23,7 +23,8 @@ static void check_open(const wg_udp *udp, const char *what) {
 
 int sim_udp_send(wg_udp *udp, const warp_addr *to, const void *data, size_t len) {
   check_open(udp, "send");
-  if (len > WG_UDP_MAX) {
+  bool large = (udp->flags & WG_SOCK_LARGE) != 0;
+  if (len > (large ? (size_t)WG_DATAGRAM_MAX : (size_t)WG_UDP_MAX)) {
     return WARP_TOO_BIG;
   }
   if (to->family != udp->local.family || to->port == 0) {

@@ -1,0 +1,87 @@
+/* Pipes that a program opens by hand: plain ones, or with TLS, over sockets of the environment. */
+#ifndef WG_PIPE_OPEN_H
+#define WG_PIPE_OPEN_H
+
+#include "base/addr.h"
+#include "pipe/pipe_internal.h"
+#include "pipe/repeats.h"
+#include "pipe/tls_client.h"
+
+enum {
+  WG_CA_FILE_MAX = 1 << 20,          /* the system's whole bundle has a fifth of that */
+  WG_OPEN_TIMEOUT_MAX_MS = 86400000, /* a day: more is a mistake */
+};
+
+/* What such a pipe has besides. It is the pipe's carrier. */
+typedef struct wg_opened {
+  warp_pipe *pipe;
+  warp_net_conf conf;  /* ca_file is not kept */
+  unsigned flags;      /* of sockets */
+  wg_server_name name; /* host empty without one */
+  int family;
+  bool has_dest, has_route, server;
+  bool given; /* the socket is the program's */
+  warp_addr dest, local;
+  warp_pipe_on_open cb; /* NULL once told */
+  void *arg;
+  warp_pipe_on_up on_up;
+  void *up_arg;
+
+  wg_timer timer; /* the next step, or its deadline */
+  uint64_t begun_us;
+  wg_resolve *resolve;
+  wg_udp *udp;
+  wg_tcp *tcp;
+  wg_tcp_listener *listener;
+  wg_tls_client *tls; /* NULL: plain */
+  bool tls_up;
+  wg_repeats repeats;
+
+  warp_pipe *of_server; /* of a client of a TCP server */
+  wg_list of_clients;   /* item in its server's `clients` */
+  wg_list clients;      /* of a TCP server */
+  unsigned client_count;
+} wg_opened;
+
+extern const wg_pipe_kind_ops wg_plain_stream_ops, wg_plain_messages_ops, wg_server_ops;
+extern const wg_carrier_ops wg_opened_carrier;
+/* Handlers of the TCP connection of a plain stream; their argument is the wg_opened. */
+extern const wg_tcp_handlers wg_plain_tcp_handlers;
+
+/* warp_pipe_open over any environment, which must outlive the pipe. */
+int wg_pipe_open_by_hand(wg_env *env, const warp_pipe_options *options, warp_pipe_on_open cb,
+                         void *arg, warp_pipe **out);
+
+/* ---- open.c ---------------------------------------------------------------------------------- */
+
+/* A pipe with what it needs, nothing opened yet. WARP_NOMEM. */
+int wg_opened_new(wg_env *env, const warp_net_conf *conf, warp_pipe_kind kind,
+                  const wg_pipe_kind_ops *of_kind, warp_pipe **out);
+void wg_opened_free(wg_opened *opened); /* NULL is allowed */
+/* Closed while it was opening: the callback gets WARP_CANCELED. */
+void wg_opened_cancel(warp_pipe *pipe);
+/* It is usable: the application is told, and may close it. */
+void wg_opened_ready(wg_opened *opened);
+/* A step failed; the application hears of it soon. */
+void wg_opened_fail(wg_opened *opened, int status, const char *detail);
+
+/* ---- plain_stream.c, plain_messages.c, server.c ---------------------------------------------- */
+
+/* The connection is there: begins with TLS, or is ready. */
+void wg_plain_connected(wg_opened *opened);
+/* A TLS client for its destination. WARP_NOMEM, WARP_INVALID (no name, or a bad one). */
+int wg_plain_tls_new(wg_opened *opened, wg_tls_trust *trust);
+void wg_plain_datagram(void *opened, const uint8_t *data, size_t len, const warp_addr *from);
+void wg_server_accept(void *opened, wg_tcp *tcp, const warp_addr *from);
+void wg_server_close_clients(wg_opened *opened);
+/* Takes a client's pipe out of its server's list. */
+void wg_server_forget(wg_opened *client);
+
+/* The TCP server of a client's pipe, or NULL; the clients of a pipe, if it is one. */
+warp_pipe *wg_server_of(const warp_pipe *pipe);
+warp_pipe *wg_first_client(const warp_pipe *server);
+warp_pipe *wg_next_client(const warp_pipe *server, const warp_pipe *client);
+bool wg_is_server(const warp_pipe *pipe);     /* of TCP */
+bool wg_takes_anybody(const warp_pipe *pipe); /* a UDP server */
+
+#endif

@@ -13,6 +13,9 @@ typedef struct pair {
   sim_host *a, *b;
 } pair;
 
+/* In which callback a program closes its pipe. */
+typedef enum hand_place { NOWHERE, IN_OPEN, IN_MSG, IN_END, IN_RECV, IN_UP } hand_place;
+
 /* One pipe as its program sees it. */
 typedef struct hand {
   pair *of;
@@ -22,7 +25,7 @@ typedef struct hand {
   wg_queue heard, taken; /* by the message callback, by receives */
   warp_addr from;
   bool echo;
-  enum { NOWHERE, IN_OPEN, IN_MSG, IN_END, IN_RECV, IN_UP } close_in;
+  hand_place close_in;
   bool watch_client; /* message and end callbacks of a server's client */
 } hand;
 

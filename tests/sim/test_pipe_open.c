@@ -227,7 +227,7 @@ static void a_half_closed_stream_goes_on(void **state) {
 /* Each callback closes its own pipe; the server's messages come over a client's pipe. */
 static void any_callback_may_close(void **state) {
   (void)state;
-  static const int places[] = {IN_OPEN, IN_MSG, IN_END, IN_RECV, IN_UP};
+  static const hand_place places[] = {IN_OPEN, IN_MSG, IN_END, IN_RECV, IN_UP};
   for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
     for (int server_side = 0; server_side < 2; server_side++) {
       pair p;

@@ -215,7 +215,8 @@ def udp_preserving(bench: Bench) -> None:
 
 def udp_strict(bench: Bench) -> None:
     """UDP, random ports, NATs that do not reuse sessions"""
-    cells = by_cell(bench.run("udp-strict", *UDP, "--alloc", "random", "--nat", "reuse=off"))
+    cells = by_cell(bench.run("udp-strict", *UDP, "--alloc", "random", "--nat", "reuse=off",
+                              "--transport", "udp"))
     grid(bench, cells, "strict")
     good = reached(cells, 0.8)
     bench.check(len(good) >= 73, f"{len(good)} cells connect in at least 4 of 5 trials (73)")

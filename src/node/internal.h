@@ -146,12 +146,14 @@ void wg_node_start_failed(warp_node *node, int status);
 void wg_node_load_interfaces(warp_node *node); /* uplinks.c */
 void wg_node_load_machine(warp_node *node);
 void wg_node_load_key(warp_node *node);
-void wg_node_init_clock(warp_node *node);               /* coordination.c */
-void wg_node_init_punching(warp_node *node);            /* coordination.c */
-void wg_node_start_maintenance(warp_node *node);        /* coordination.c */
-void wg_node_measure(warp_node *node);                  /* stun.c */
-void wg_node_setup_signal(warp_node *node);             /* signalling.c */
-void wg_node_listen_on_ifs(warp_node *node);            /* listen.c */
+void wg_node_init_clock(warp_node *node);        /* coordination.c */
+void wg_node_init_punching(warp_node *node);     /* coordination.c */
+void wg_node_start_maintenance(warp_node *node); /* coordination.c */
+void wg_node_measure(warp_node *node);           /* stun.c */
+void wg_node_setup_signal(warp_node *node);      /* signalling.c */
+void wg_node_listen_on_ifs(warp_node *node);     /* listen.c */
+/* The port that is tried first. */
+uint16_t wg_node_first_port(const warp_node *node);     /* listen.c */
 void wg_node_build_address(warp_node *node);            /* address.c */
 void wg_node_setup_names(warp_node *node);              /* nicknames.c */
 void wg_node_setup_plugins(warp_node *node);            /* plugins.c */

@@ -48,9 +48,13 @@ static int open_port(warp_node *node, uint16_t port) {
   return status;
 }
 
+uint16_t wg_node_first_port(const warp_node *node) {
+  return node->conf.listen_port != 0 ? node->conf.listen_port : wg_listen_port(node->machine, 0);
+}
+
 static int choose_port(warp_node *node) {
   if (node->conf.listen_port != 0) {
-    node->port = node->conf.listen_port;
+    node->port = wg_node_first_port(node);
     return open_port(node, node->port);
   }
   int status = WARP_ADDR_IN_USE;

@@ -191,18 +191,30 @@ void wg_measure_on_first(wg_measure *measure, wg_measure_first_cb cb) {
   measure->first = cb;
 }
 
+static int open_socket(measure_socket *socket, const warp_addr *local, warp_addr *bound) {
+  wg_env *env = socket->measure->env;
+  warp_addr any_port = wg_addr_with_port(local, 0);
+  int status = env->ops->udp_open(env, &any_port, 0, on_datagram, socket, &socket->udp);
+  if (status == WARP_OK)
+    env->ops->udp_local(socket->udp, bound);
+  if (status == WARP_OK && bound->port == local->port) { /* another one, as long as this is open */
+    wg_udp *taken = socket->udp;
+    status = env->ops->udp_open(env, &any_port, 0, on_datagram, socket, &socket->udp);
+    if (status == WARP_OK)
+      env->ops->udp_local(socket->udp, bound);
+    env->ops->udp_close(taken);
+  }
+  if (status != WARP_OK)
+    socket->udp = NULL;
+  return status;
+}
+
 static int open_sockets(wg_measure *measure, const warp_addr *local, wg_probe_options *options) {
   int status = WARP_OK;
   for (size_t i = 0; i < WG_PROBE_SOCKETS && status == WARP_OK; i++) {
     measure_socket *socket = &measure->sockets[i];
     *socket = (measure_socket){.measure = measure, .number = (wg_probe_socket)i};
-    warp_addr any_port = wg_addr_with_port(local, 0);
-    status =
-        measure->env->ops->udp_open(measure->env, &any_port, 0, on_datagram, socket, &socket->udp);
-    if (status == WARP_OK)
-      measure->env->ops->udp_local(socket->udp, &options->local[i]);
-    else
-      socket->udp = NULL;
+    status = open_socket(socket, local, &options->local[i]);
   }
   return status;
 }
@@ -228,7 +240,7 @@ int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *serve
     wg_measure_cancel(measure);
     return status;
   }
-  if (wg_tcp_probe_start(env, local, servers, options.server_count, on_tcp, measure,
+  if (wg_tcp_probe_start(env, local, local->port, servers, options.server_count, on_tcp, measure,
                          &measure->tcp) != WARP_OK) {
     measure->tcp = NULL;
     measure->tcp_known = true;

@@ -26,9 +26,10 @@ typedef struct wg_measured {
  * the last time with `last`: then the measurement ended and is freed when this returns. It may be
  * cancelled from here unless it is the last time. */
 typedef void (*wg_measure_cb)(void *arg, const wg_measured *found, bool last);
-/* Starts measuring how the NAT before `local` (port 0) treats UDP and TCP, with up to four servers
- * of its family; given up after `timeout_ms` when none has answered. WARP_NOMEM, and what the
- * environment says of sockets. */
+/* Starts measuring how the NAT before `local` treats UDP and TCP, with up to four servers of its
+ * family; given up after `timeout_ms` when none has answered. The port of `local` is not used: it
+ * is the one at which the node is going to listen. WARP_NOMEM, and what the environment says of
+ * sockets. */
 int wg_measure_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
                      uint32_t timeout_ms, wg_measure_cb cb, void *arg, wg_measure **out);
 /* The first servers have answered over UDP: nothing is concluded yet, but `probe` tells whether

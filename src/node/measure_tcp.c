@@ -47,6 +47,7 @@ struct wg_tcp_probe {
   wg_tcp_probe_cb cb;
   void *arg;
   warp_addr local;
+  uint16_t avoid_port;
   warp_addr servers[WG_TCP_PROBE_SERVERS], others[WG_TCP_PROBE_SERVERS];
   size_t server_count;
   unsigned asked; /* servers that were asked to dial back */
@@ -342,10 +343,7 @@ static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
   probe->env->ops->tcp_set_handlers(tcp, &handlers, fresh);
 }
 
-/* A number of our own that is bound already: connections leave from it and come in at it. */
-static int open_port(wg_tcp_probe *probe, unsigned number) {
-  local_port *port = &probe->ports[number];
-  port->probe = probe;
+static int listen_at(wg_tcp_probe *probe, local_port *port) {
   const wg_env_ops *ops = probe->env->ops;
   int status =
       ops->tcp_listen(probe->env, &probe->local, WG_SOCK_REUSE, on_accept, port, &port->listener);
@@ -353,6 +351,21 @@ static int open_port(wg_tcp_probe *probe, unsigned number) {
     ops->tcp_listener_local(port->listener, &port->addr);
   else
     port->listener = NULL;
+  return status;
+}
+
+/* A number of our own that is bound already: connections leave from it and come in at it. Not the
+ * one at which the node is going to listen: as ports are shared, both would have it, and neither
+ * all of its connections. */
+static int open_port(wg_tcp_probe *probe, unsigned number) {
+  local_port *port = &probe->ports[number];
+  port->probe = probe;
+  int status = listen_at(probe, port);
+  if (status != WARP_OK || port->addr.port != probe->avoid_port)
+    return status;
+  wg_tcp_listener *taken = port->listener;
+  status = listen_at(probe, port); /* another one, as long as the first is open */
+  probe->env->ops->tcp_listener_close(taken);
   return status;
 }
 
@@ -482,8 +495,9 @@ void wg_tcp_probe_free(wg_tcp_probe *probe) {
   free(probe);
 }
 
-int wg_tcp_probe_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
-                       wg_tcp_probe_cb cb, void *arg, wg_tcp_probe **out) {
+int wg_tcp_probe_start(wg_env *env, const warp_addr *local, uint16_t avoid_port,
+                       const warp_addr *servers, size_t count, wg_tcp_probe_cb cb, void *arg,
+                       wg_tcp_probe **out) {
   wg_tcp_probe *probe = calloc(1, sizeof *probe);
   if (probe == NULL)
     return WARP_NOMEM;
@@ -491,6 +505,7 @@ int wg_tcp_probe_start(wg_env *env, const warp_addr *local, const warp_addr *ser
   probe->cb = cb;
   probe->arg = arg;
   probe->local = wg_addr_with_port(local, 0);
+  probe->avoid_port = avoid_port;
   probe->started_us = wg_now_us(env);
   probe->server_count = count < WG_TCP_PROBE_SERVERS ? count : WG_TCP_PROBE_SERVERS;
   memcpy(probe->servers, servers, probe->server_count * sizeof servers[0]);

@@ -30,10 +30,11 @@ typedef struct wg_tcp_probe wg_tcp_probe;
  * be freed in the callback either way. */
 typedef void (*wg_tcp_probe_cb)(void *arg, const warp_nat_axes *axes, bool last);
 
-/* Starts on the interface address `local` (port 0). WARP_NOMEM, and what the environment says of
- * listening. */
-int wg_tcp_probe_start(wg_env *env, const warp_addr *local, const warp_addr *servers, size_t count,
-                       wg_tcp_probe_cb cb, void *arg, wg_tcp_probe **out);
+/* Starts on the interface address `local` (port 0), with ports other than `avoid_port`. WARP_NOMEM,
+ * and what the environment says of listening. */
+int wg_tcp_probe_start(wg_env *env, const warp_addr *local, uint16_t avoid_port,
+                       const warp_addr *servers, size_t count, wg_tcp_probe_cb cb, void *arg,
+                       wg_tcp_probe **out);
 /* The other address of a server is known, from UDP: half of the way is saved. */
 void wg_tcp_probe_other(wg_tcp_probe *probe, unsigned server, const warp_addr *other);
 /* The lowest and highest external port seen. False when fewer than three were. */

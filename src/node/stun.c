@@ -230,10 +230,10 @@ static bool start_measuring(warp_node *node, wg_uplink *uplink) {
     if (node->stun_servers[i].family == uplink->interface.addr.family)
       servers[count++] = node->stun_servers[i];
   }
+  warp_addr local = wg_addr_with_port(&uplink->interface.addr, wg_node_first_port(node));
   uplink->measure_awaited =
-      count > 0 && wg_measure_start(node->env, &uplink->interface.addr, servers, count,
-                                    node->conf.server_timeout_ms, on_measured, uplink,
-                                    &uplink->measure) == WARP_OK;
+      count > 0 && wg_measure_start(node->env, &local, servers, count, node->conf.server_timeout_ms,
+                                    on_measured, uplink, &uplink->measure) == WARP_OK;
   if (uplink->measure_awaited)
     wg_measure_on_first(uplink->measure, on_first);
   return uplink->measure_awaited;

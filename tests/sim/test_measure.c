@@ -56,14 +56,19 @@ static void on_found(void *arg, const wg_measured *found, bool last) {
     self->measure = NULL;
 }
 
-static void start(rig *self) {
+static void start_beside(rig *self, uint16_t port) {
   wg_env *env = sim_host_env(self->net.a);
   wg_interface interfaces[2];
   assert_int_equal(env->ops->interfaces(env, interfaces, 2), 2);
   self->begun_us = sim_now_us(self->net.world);
+  interfaces[1].addr.port = port;
   assert_int_equal(wg_measure_start(env, &interfaces[1].addr, self->servers, self->server_count,
                                     TIMEOUT_MS, on_found, self, &self->measure),
                    WARP_OK);
+}
+
+static void start(rig *self) {
+  start_beside(self, 0);
 }
 
 static void run(rig *self) {
@@ -216,6 +221,45 @@ static void test_cancelled(void **state) {
   }
 }
 
+/* Is a port of the host in use, so that it cannot be had alone? */
+static bool in_use(rig *self, uint16_t port) {
+  wg_env *env = sim_host_env(self->net.a);
+  warp_addr local = address("10.0.1.2:0");
+  local.port = port;
+  wg_udp *udp;
+  wg_tcp_listener *listener;
+  if (env->ops->udp_open(env, &local, 0, NULL, NULL, &udp) != WARP_OK)
+    return true;
+  env->ops->udp_close(udp);
+  if (env->ops->tcp_listen(env, &local, 0, NULL, NULL, &listener) != WARP_OK)
+    return true;
+  env->ops->tcp_listener_close(listener);
+  return false;
+}
+
+/* The world is the same with the same seed: what it picks in one is what it would in the other. */
+static void test_leaves_the_listen_port_alone(void **state) {
+  (void)state;
+  enum { FIRST = 32768, LAST = 60999, FOUND_MAX = 32 };
+  uint16_t found[FOUND_MAX];
+  size_t count = 0;
+  rig self;
+  rig_open(&self, &(sim_topology_options){.profile_a = "symmetric", .seed = 5});
+  start(&self);
+  for (unsigned port = FIRST; port <= LAST; port++) {
+    if (in_use(&self, (uint16_t)port) && count < FOUND_MAX)
+      found[count++] = (uint16_t)port;
+  }
+  rig_close(&self);
+  assert_true(count >= 3); /* two of UDP, one of TCP at least */
+  for (size_t i = 0; i < count; i++) {
+    rig_open(&self, &(sim_topology_options){.profile_a = "symmetric", .seed = 5});
+    start_beside(&self, found[i]);
+    assert_false(in_use(&self, found[i]));
+    rig_close(&self);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_every_profile),
@@ -226,6 +270,7 @@ int main(void) {
       cmocka_unit_test(test_other_address_that_is_nobodys),
       cmocka_unit_test(test_no_server),
       cmocka_unit_test(test_cancelled),
+      cmocka_unit_test(test_leaves_the_listen_port_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

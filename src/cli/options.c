@@ -59,13 +59,15 @@ static int take_verbose(line_reader *reading, const char *value, char why[CLI_WH
   return WARP_OK;
 }
 
-/* The names of all plugins, separated by commas. */
+/* The names of all plugins that are techniques, separated by commas. */
 static void list_plugins(char out[LIST_LEN]) {
   size_t len = 0;
   out[0] = '\0';
   for (size_t i = 0; wg_plugin_table[i] != NULL && len < LIST_LEN; i++) {
-    len += (size_t)snprintf(out + len, LIST_LEN - len, "%s%s", i > 0 ? ", " : "",
-                            wg_plugin_table[i]->name);
+    if (wg_plugin_table[i]->phase != WARP_PHASE_NONE) {
+      len += (size_t)snprintf(out + len, LIST_LEN - len, "%s%s", len > 0 ? ", " : "",
+                              wg_plugin_table[i]->name);
+    }
   }
 }
 

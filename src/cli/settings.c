@@ -17,13 +17,13 @@ static const struct kind {
   uint16_t usual_port; /* 0: it must be said */
 } kinds[CLI_KINDS] = {
     [CLI_BROKER] = {"broker", "WARPGATE_BROKERS", "MQTT broker", "host:port",
-                    "broker = broker.example.net:1883"},
+                    "broker = broker.example.net:1883", 0},
     [CLI_STUN] = {"stun", "WARPGATE_STUN", "STUN server", "host:port",
-                  "stun = stun.example.net:3478"},
+                  "stun = stun.example.net:3478", 0},
     [CLI_TURN] = {"turn", "WARPGATE_TURN", "TURN server", "user:password@host:port",
-                  "turn = user:password@turn.example.net:3478"},
+                  "turn = user:password@turn.example.net:3478", 0},
     [CLI_NAMES] = {"names", "WARPGATE_NAMES", "name server", "host:port",
-                   "names = names.example.net:4370"},
+                   "names = names.example.net:4370", 0},
     [CLI_NTP] = {"ntp", "WARPGATE_NTP", "NTP server", "host or host:port",
                  "ntp = pool.ntp.example.net", WG_NTP_PORT},
 };

@@ -116,6 +116,52 @@ def test_a_peer_without_it(warpgate, folder):
         assert "forwarded_port (TCP/IPv4 interface)" in done.err
 
 
+PROGRAM = r"""
+#include <stdio.h>
+#include <warpgate/warpgate.h>
+
+static warp_loop *loop;
+
+static void on_event(void *arg, const warp_start_event *event) {
+  (void)arg;
+  if (event->phase == WARP_START_SETUP_TRAVERSAL_PLUGINS)
+    printf("%s: %s\n", warp_err_name(event->status), event->detail);
+}
+
+static void on_start(void *arg, warp_node *node, int status) {
+  (void)arg;
+  if (status == WARP_OK)
+    warp_node_close(node, NULL, NULL);
+}
+
+int main(int argc, char **argv) {
+  warp_conf conf = warp_conf_test();
+  warp_node *node;
+  conf.key_name = "";
+  conf.plugin_dir = argc > 1 ? argv[1] : NULL;
+  conf.on_start_event = on_event;
+  loop = warp_loop_new();
+  if (warp_node_start(loop, &conf, on_start, NULL, &node) != WARP_OK)
+    return 1;
+  warp_loop_run(loop);
+  return warp_loop_close(loop) == WARP_OK ? 0 : 1;
+}
+"""
+
+
+def test_a_program_with_the_shared_library(installed, folder, tmp_path):
+    (description,) = installed.rglob("warpgate.pc")
+    (library,) = installed.rglob("libwarpgate.so")
+    source = tmp_path / "program.c"
+    source.write_text(PROGRAM)
+    sanitized = "__asan_init" in run("nm", "-D", library)
+    flags = run("pkg-config", "--cflags", "--libs", "warpgate",
+                env={**os.environ, "PKG_CONFIG_PATH": str(description.parent)}).split()
+    run("cc", "-o", tmp_path / "program", source, *flags, *["-fsanitize=address,undefined"] * sanitized)
+    said = run(tmp_path / "program", folder, env={**os.environ, "LD_LIBRARY_PATH": str(library.parent)})
+    assert re.fullmatch(r"WARP_OK: \d+ built-in plugins and 1 from outside\n", said)
+
+
 # ---- what is wrong -------------------------------------------------------------------------------
 
 

@@ -152,9 +152,11 @@ static int fail_setup(void) {
   return WARP_UNSUPPORTED;
 }
 
-static const warp_setting endless[] = {{"a", 0, 0, 1, "same"}, {"a", 0, 0, 1, "same"}, {NULL}};
-static const warp_setting off_range[] = {{"a", 5, 0, 1, "five"}, {NULL}};
-static const warp_setting helpless[] = {{"a", 0, 0, 1, NULL}, {NULL}};
+#define NO_MORE                                                                                    \
+  { NULL, 0, 0, 0, NULL }
+static const warp_setting endless[] = {{"a", 0, 0, 1, "same"}, {"a", 0, 0, 1, "same"}, NO_MORE};
+static const warp_setting off_range[] = {{"a", 5, 0, 1, "five"}, NO_MORE};
+static const warp_setting helpless[] = {{"a", 0, 0, 1, NULL}, NO_MORE};
 
 #define LIKE_GOOD(...)                                                                             \
   {                                                                                                \

@@ -5,7 +5,7 @@
  * Pieces follow each other: a byte of which the upper four bits say how long to wait before and the
  * lower ones which session and which record are meant, a length in two bytes, and an encoded
  * message. Session and record stand in for those of the message, because no input could guess an id
- * or sign a record.
+ * or sign a record; so does a record for a plugin's data of one byte, which says which one.
  */
 #include "connect/session.h"
 #include "fuzz_target.h"
@@ -15,7 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORDS = 4, SESSIONS = 3, WAIT_MAX_MS = 60000 };
+enum {
+  RECORDS = 4,
+  SESSIONS = 3,
+  WAIT_MAX_MS = 60000,
+  OLD_MS = 3600000, /* of the record that is connected to: the peer is asked for a newer one */
+};
 
 typedef struct guest {
   sim_world *world;
@@ -63,7 +68,7 @@ static void write_record(size_t index, const char *first, const char *second, ui
 static void make_peer(const wg_env *env) {
   uint64_t now_ms = (uint64_t)env->ops->wall_ms((wg_env *)env);
   must(wg_identity_generate(&peer) == WARP_OK);
-  write_record(0, "192.0.2.2:20001", "[2001:db8:2::2]:20001", now_ms);
+  write_record(0, "192.0.2.2:20001", "[2001:db8:2::2]:20001", now_ms - OLD_MS);
   write_record(1, "127.0.0.1:8080", "[::1]:8080", now_ms);
   write_record(2, "192.0.2.255:20001", "[fe80::2]:20001", now_ms);
   record_lens[3] = 5;
@@ -113,12 +118,15 @@ static void begin(guest *self) {
   sim_network *network = sim_network_new(self->world, "site", NULL);
   sim_host *host = sim_host_new(network, "host", "192.0.2.130/24");
   sim_host_add_address(host, "2001:db8:1::2/64");
+  (void)sim_broker_start(sim_host_new(network, "server", "192.0.2.140/24"), 1883);
+  static const char *const brokers[] = {"192.0.2.140:1883", NULL};
   wg_env *env = sim_host_env(host);
   if (peer == NULL)
     make_peer(env);
   warp_conf conf = warp_conf_default();
   conf.key_name = "";
   conf.seed = 1;
+  conf.brokers = brokers;
   must(wg_node_start(env, &conf, on_start, self, &self->node) == WARP_OK);
   must(sim_run_until_set(self->world, &self->started, SIM_SECOND) == WARP_OK);
   must(warp_node_listen(self->node, on_pipe, on_miss, self) == WARP_OK);
@@ -151,6 +159,11 @@ static void say(guest *self, uint8_t control, const uint8_t *bytes, size_t len) 
     unsigned record = control >> 2 & 3;
     message.record = records[record];
     message.record_len = record_lens[record];
+  }
+  if (message.type == WG_MESSAGE_PLUGIN && message.data_len == 1) {
+    unsigned record = message.data[0] & 3;
+    message.data = records[record];
+    message.data_len = record_lens[record];
   }
   wg_connect_on_message(self->node->connect, wg_identity_key(peer), &message);
 }

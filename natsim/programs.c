@@ -67,9 +67,20 @@ int sim_programs_find_server(const char *name, const char *package, char out[PAT
 }
 
 static int find_own(const char *folder, const char *name, char out[PATH_MAX], ns_error *error) {
-  if (executable(out, folder, "", name))
-    return 0;
+  static const char *const beside[] = {"", "/../libexec/warpgate", "/../sbin"};
+  for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+    if (executable(out, folder, beside[i], name))
+      return 0;
   return sim_fail(error, -1, "%s is missing beside natsim: build it with ci/build", name);
+}
+
+/* Our endpoint takes a seed, so it is never installed. */
+static int find_endpoint(const char *folder, char out[PATH_MAX], ns_error *error) {
+  if (executable(out, folder, "", "warpgate-endpoint"))
+    return 0;
+  return sim_fail(error, -1,
+                  "warpgate-endpoint is not installed with natsim: name your own programs by "
+                  "--endpoint CMD, or run natsim from the folder it was built in");
 }
 
 int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *error) {
@@ -91,6 +102,6 @@ int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *e
   if (!status && !(options->without & SIM_NTP))
     status = find_own(folder, "warpgate-ntp", out->ntp, error);
   if (!status && !options->endpoint)
-    status = find_own(folder, "warpgate-endpoint", out->endpoint, error);
+    status = find_endpoint(folder, out->endpoint, error);
   return status;
 }

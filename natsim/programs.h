@@ -15,7 +15,8 @@ typedef struct sim_programs {
 
 /* Finds what the options ask for. Servers: in the folder named by NATSIM_FIXTURES, in
  * ../fixtures beside natsim (each holding an unpacked Debian package: usr/bin, usr/sbin), in PATH,
- * in /usr/sbin. Our own programs: beside natsim. Returns 0, or -1 with a line that says what to
+ * in /usr/sbin. Our own programs: beside natsim, and the servers of an installed one in
+ * ../libexec/warpgate and ../sbin. Returns 0, or -1 with a line that says what to
  * install. */
 int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *error);
 

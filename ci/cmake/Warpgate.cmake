@@ -2,6 +2,7 @@
 # Sources are globbed per folder: to add a file, a room's test or a plugin, put it in its folder.
 
 include(GNUInstallDirs)
+include(${CMAKE_CURRENT_LIST_DIR}/WarpgateInstall.cmake)
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -147,7 +148,7 @@ function(warpgate_library)
   add_library(warpgate SHARED ${objects})
   foreach(target warpgate_static warpgate)
     target_include_directories(${target} PUBLIC
-      $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src/include> $<INSTALL_INTERFACE:include>)
+      $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_libraries(${target} PRIVATE
       OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO PkgConfig::PCRE2
       PkgConfig::UPNP NATPMP::NATPMP ${CMAKE_DL_LIBS})
@@ -155,14 +156,7 @@ function(warpgate_library)
   endforeach()
   set_target_properties(warpgate PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0)
 
-  # The prefix is said from where the file lies: `cmake --install --prefix` may put it anywhere.
-  file(RELATIVE_PATH WARPGATE_PC_TO_PREFIX
-    ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
-  string(REGEX REPLACE "/$" "" WARPGATE_PC_TO_PREFIX ${WARPGATE_PC_TO_PREFIX})
-  configure_file(${CMAKE_SOURCE_DIR}/ci/cmake/warpgate.pc.in ${CMAKE_BINARY_DIR}/warpgate.pc @ONLY)
-  install(TARGETS warpgate LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-  install(DIRECTORY ${CMAKE_SOURCE_DIR}/src/include/warpgate DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-  install(FILES ${CMAKE_BINARY_DIR}/warpgate.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  warpgate_install_library()
 endfunction()
 
 # The portable rooms alone as one linked library: linking is what shows that they need nothing but

@@ -94,7 +94,12 @@ static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report
     fail("cannot connect", status);
     return;
   }
-  printf("connected\n");
+  warp_pipe_info info;
+  warp_pipe_get_info(pipe, &info);
+  printf("connected by %s over %s and IPv%d, %s, in %.0f ms\n", info.plugin,
+         warp_transport_name(info.transport), info.family, info.relayed ? "relayed" : "direct",
+         info.connect_ms);
+  fflush(stdout);
   warp_pipe_set_handlers(pipe, &(warp_pipe_handlers){.on_data = on_answer, .on_end = on_end});
   warp_pipe_send(pipe, "how are you?", strlen("how are you?"));
 }

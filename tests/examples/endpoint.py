@@ -49,10 +49,10 @@ def connect():
     process = start("connect", address, *MORE_TO_CONNECT.get(PROGRAM.name, []))
     said = process.stdout.readline()
     how = re.match(r"connected by (\w+) over (\w+) and IPv(\d), (\w+),", said)
-    if not said.startswith("connected"):
+    if how is None:
         tell("failed", reason=f"exit status {process.wait()}", report=[])
         return
-    winner, transport, family, path = how.groups() if how else ("", "udp", 4, "direct")
+    winner, transport, family, path = how.groups()
     tell("connected", winner=winner, transport=transport, family=int(family),
          path="relay" if path == "relayed" else path)
     process.stdout.read()

@@ -13,7 +13,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 TIMEOUT = 60
 # With how each is connected through two port-restricted NATs, where it has two nodes.
-TWO_NODES = {"bytes_only": "", "ping_pong": "udp_punch", "pinned_connect": "udp_punch",
+TWO_NODES = {"bytes_only": "udp_punch", "ping_pong": "udp_punch", "pinned_connect": "udp_punch",
              "file_transfer": "tcp_punch"}
 
 

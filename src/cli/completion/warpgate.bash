@@ -11,7 +11,7 @@ _warpgate() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     mapfile -t COMPREPLY < <(compgen -W "$("${COMP_WORDS[0]}" --help 2>/dev/null |
-      sed -nE 's/^  ([a-z]+) .*/\1/p' | grep -v '^warpgate$') --help --version" -- "$word")
+      sed -nE '/^  warpgate /d; s/^  ([a-z]+) .{0,20}  +.*/\1/p') --help --version" -- "$word")
     return
   fi
   case $previous in

@@ -79,8 +79,8 @@ static int find_endpoint(const char *folder, char out[PATH_MAX], ns_error *error
   if (executable(out, folder, "", "warpgate-endpoint"))
     return 0;
   return sim_fail(error, -1,
-                  "warpgate-endpoint is not installed with natsim: name your own programs by "
-                  "--endpoint CMD, or run natsim from the folder it was built in");
+                  "warpgate-endpoint is missing beside natsim: build it with ci/build (it is never "
+                  "installed), or name other programs by --endpoint CMD");
 }
 
 int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *error) {

@@ -19,6 +19,8 @@ static const place_row places[] = {
     {"two-sites", "site a on internet; site b on internet",
      "two homes, each behind its own router"},
     {"same-lan", "site a,b on internet", "two hosts on one LAN, behind one router"},
+    {"same-lan6", "site a,b on internet ipv6-only",
+     "the same with IPv6 only: for the profiles firewall6 and open"},
     {"same-host", "site a+b on internet", "both peers on one host, behind one router"},
     {"one-nat", "site a,b on internet isolated",
      "two LANs behind one NAT, with no way between them inside"},

@@ -45,6 +45,16 @@ static bool lacks_hairpin(const warp_combo *combo) {
          (self->hairpin == WARP_ABILITY_NO || peer->hairpin == WARP_ABILITY_NO);
 }
 
+/* On one link with addresses that are the external ones too, as with IPv6: packets between them are
+ * the same for either route type, but they do not pass the firewalls that the axes tell of. */
+static bool on_one_link(const warp_combo *combo) {
+  const warp_endpoint *self = combo->self, *peer = combo->peer;
+  return self->prefix_bits == peer->prefix_bits &&
+         wg_addr_in_prefix(&self->nic, &peer->nic, self->prefix_bits) &&
+         wg_addr_equal(&self->nic, external_of(self, combo->transport)) &&
+         wg_addr_equal(&peer->nic, external_of(peer, combo->transport));
+}
+
 /* Interface addresses are of use only where both sides may share a network (over TCP the peer has
  * to prove it first, proof.h); a global interface address without a NAT is already the external
  * one. */
@@ -56,8 +66,8 @@ static int check_interfaces(const wg_session *session, const warp_combo *combo, 
     snprintf(why, room, "not on the same network");
     return WARP_RULED_OUT;
   }
-  if (wg_addr_equal(&combo->peer->nic, &combo->peer->external_udp) ||
-      wg_addr_equal(&combo->peer->nic, &combo->peer->external_tcp)) {
+  if (!on_one_link(combo) && (wg_addr_equal(nic, &combo->peer->external_udp) ||
+                              wg_addr_equal(nic, &combo->peer->external_tcp))) {
     snprintf(why, room, "the interface address is the external one");
     return WARP_RULED_OUT;
   }
@@ -72,6 +82,11 @@ static int check_route(const wg_session *session, const warp_plugin *plugin,
   }
   if (combo->route_type == WARP_NIC_BIND)
     return check_interfaces(session, combo, why, room);
+  bool both = (plugin->route_types & session->route_types & WARP_NIC_BIND) != 0;
+  if (both && on_one_link(combo)) {
+    snprintf(why, room, "on the same network: the external address is the interface address");
+    return WARP_RULED_OUT;
+  }
   /* Whose external address has to be known, the plugin knows. */
   if (plugin->phase != WARP_PHASE_RELAY && lacks_hairpin(combo)) {
     snprintf(why, room, "both are behind one NAT, and it does not hairpin (RFC 4787 section 6)");

@@ -20,7 +20,8 @@ def arguments(row):
     options = ["--place", row["place"], "--a", row["a"], "--b", row["b"], "--rtt", "10"]
     # What cannot connect shall say so soon; a relay waits its grace for what might be direct.
     options += ["--timeout", "8" if row["outcome"] == "failed" else "30"]
-    return options + (["--endpoint", FAKE] if row["peer"] == "fake" else [])
+    return options + {"ours": [], "fake": ["--endpoint", FAKE],
+                      "tcp": ["--transport", "tcp", "--no-relay"]}[row["peer"]]
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda r: "-".join(r[k] for k in ("place", "a", "b", "peer")))

@@ -61,6 +61,37 @@ static void test_each_technique(void **state) {
   }
 }
 
+/* By the second interface of b, which otherwise is behind a NAT of its own. */
+static void test_second_interface(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "symmetric", "symmetric", 36);
+  sim_host_join(both.net.b, both.net.site_a, "10.0.1.9/24");
+  peers_start(&both);
+  peers_connect(&both, &(warp_connect_options){.transports = WARP_TCP, .no_relay = true});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_int_equal(both.a.info.remote.ip[3], 9);
+  assert_in_range(took_us(&both), 40 * MS, 43 * MS);
+  peers_echo(&both);
+  peers_free(&both);
+}
+
+/* Where the interface addresses are the external ones there is one route, and nobody to ask. */
+static void test_public_lan(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "open", "open", 37);
+  both.b.host = sim_host_new(both.net.site_a, "b beside a", "192.0.2.3/25");
+  peers_start(&both);
+  peers_connect(&both, NULL);
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "direct_connect");
+  assert_int_equal(peer_row(&both.a, "direct_connect", WARP_NIC_BIND)->status, WARP_OK);
+  assert_int_equal(peer_row(&both.a, "direct_connect", WARP_EXT_BIND)->status, WARP_RULED_OUT);
+  assert_in_range(took_us(&both), 0, 2 * MS);
+  peers_free(&both);
+}
+
 /* In strict order the first phase is enough. */
 static void test_strict(void **state) {
   (void)state;
@@ -322,6 +353,8 @@ static void test_wrong_answers(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_each_technique),
+      cmocka_unit_test(test_second_interface),
+      cmocka_unit_test(test_public_lan),
       cmocka_unit_test(test_strict),
       cmocka_unit_test(test_lost_message),
       cmocka_unit_test(test_no_broker),

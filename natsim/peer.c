@@ -33,16 +33,19 @@ static void put_number(environment *env, const char *name, uint64_t value) {
   put(env, name, text);
 }
 
-/* Both sides get seeds of their own: equal ones would make them draw the same ports. */
+/* Both sides get seeds of their own: equal ones would make them draw the same ports. Those that
+ * share a host share its machine id. */
 static void fill_environment(environment *env, const sim_peer *peer, const sim_trial *trial,
                              const sim_peer_setup *setup) {
   const sim_options *o = setup->options;
   const char *role = peer->side == SIM_A ? "a" : "b";
+  const int *hosts = setup->topology->host;
   char machine[40], skew[32];
   snprintf(skew, sizeof skew, "%.0f", o->clock_skew_ms[peer->side == SIM_A ? 0 : 1]);
   sim_told told;
   sim_servers_tell(setup->servers, setup->topology, peer->side, &told);
-  snprintf(machine, sizeof machine, "natsim-%014llx-%s", (unsigned long long)trial->seed, role);
+  snprintf(machine, sizeof machine, "natsim-%014llx-%s", (unsigned long long)trial->seed,
+           hosts[SIM_A] == hosts[SIM_B] ? "ab" : role);
   put(env, "NATSIM_ROLE", role);
   put(env, "NATSIM_STUN", told.stun);
   put(env, "NATSIM_TURN", told.turn);

@@ -397,6 +397,14 @@ unsigned long wg_pipe_dropped(const warp_pipe *pipe) {
   return pipe->dropped;
 }
 
+wg_env *wg_pipe_env(const warp_pipe *pipe) {
+  return pipe->env;
+}
+
+size_t wg_pipe_queued(const warp_pipe *pipe) {
+  return pipe->carrier != NULL ? pipe->ops->queued(pipe->carrier) + pipe->unsent.len : 0;
+}
+
 void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,
                    void (*on_closed)(void *arg, warp_pipe *pipe), void *arg) {
   pipe->info = *info;

@@ -103,6 +103,10 @@ void wg_pipe_nominate(warp_pipe *pipe);
 /* Datagrams: how many records were dropped because they were malformed, out of place, or too many
  * to keep for an application that was not there yet. */
 unsigned long wg_pipe_dropped(const warp_pipe *pipe);
+/* The environment it runs in. */
+wg_env *wg_pipe_env(const warp_pipe *pipe);
+/* Bytes that wait for the system to take them; a stream's only. */
+size_t wg_pipe_queued(const warp_pipe *pipe);
 /* Not this one: resets the carrier, frees the pipe, no callback. A datagram peer is told once. */
 void wg_pipe_discard(warp_pipe *pipe);
 /* Called by the session when the pipe becomes the application's: how it came to be (kind, local,

@@ -22,6 +22,7 @@ typedef enum wg_packet_type {
   WG_PACKET_KEYSTORE = 8,
   WG_PACKET_PREAMBLE = 9,
   WG_PACKET_NETWORKS = 10,
+  WG_PACKET_LINK = 11,
 } wg_packet_type;
 
 void wg_packet_begin(wg_writer *writer, wg_packet_type type);

@@ -532,6 +532,61 @@ WARP_API int warp_pipe_ask(warp_pipe *pipe, warp_subscription *subscription, con
 WARP_API int warp_pipe_add_pipe(warp_pipe *pipe, warp_pipe *to);
 /* Ends the link. WARP_INVALID, WARP_NOT_FOUND. */
 WARP_API int warp_pipe_del_pipe(warp_pipe *pipe, warp_pipe *to);
+/* ---- links ----------------------------------------------------------------------------------- */
+
+/* A link is reliable, ordered messages over a pipe of either kind: framed on a stream, and over
+ * messages on SCTP (RFC 9260). Both ends must make a link of their pipe; against a peer that does
+ * not, it ends with WARP_MALFORMED or WARP_VERSION, or stays silent. */
+typedef struct warp_link warp_link;
+
+enum {
+  WARP_LINK_MESSAGE_MAX = 1 << 20,  /* bytes of one message */
+  WARP_LINK_QUEUE_MAX = 4 << 20,    /* bytes that wait to be sent before WARP_AGAIN */
+  WARP_LINK_STALL_MS = 30000,       /* closing gives up when nothing moves for so long */
+};
+
+/* One whole message; `data` is valid until the callback returns. */
+typedef void (*warp_link_message_cb)(void *arg, warp_link *link, const uint8_t *data, size_t len);
+/* The peer sends no more, once: WARP_CLOSED when it said so (all it sent has come; our direction
+ * may go on until we close), or why the link broke: the pipe's own reasons, WARP_RESET (the pipe
+ * ended without a word), WARP_MALFORMED, WARP_VERSION, WARP_TOO_BIG (no frames of a link),
+ * WARP_NOMEM, WARP_CANCELED (the node closes). */
+typedef void (*warp_link_end_cb)(void *arg, warp_link *link, int status);
+/* After a WARP_AGAIN there is room again, or never will be: the next send says so. After
+ * warp_link_shutdown: the peer's link has handed over all that was sent. */
+typedef void (*warp_link_drain_cb)(void *arg, warp_link *link);
+/* The link is gone. WARP_OK: the peer's link has handed over all that was sent; WARP_CLOSED (the
+ * peer closed before), WARP_TIMEOUT, or why the link broke: it may not have. */
+typedef void (*warp_link_closed_cb)(void *arg, int status);
+
+/* Makes a link of a pipe, which belongs to it from then on (also its handlers). Call it inside the
+ * callback that handed out the pipe. WARP_INVALID, WARP_NOMEM, WARP_CLOSED; then the pipe stays the
+ * caller's. Nothing arrives before the calling callback has returned. */
+WARP_API int warp_link_open(warp_pipe *pipe, warp_link **out);
+/* Set what happens; NULL: nothing, messages are dropped. Set them inside the callback that handed
+ * out the link, or that opened it: nothing arrives before. WARP_INVALID on NULL. */
+WARP_API int warp_link_on_message(warp_link *link, warp_link_message_cb cb, void *arg);
+WARP_API int warp_link_on_end(warp_link *link, warp_link_end_cb cb, void *arg);
+WARP_API int warp_link_on_drain(warp_link *link, warp_link_drain_cb cb, void *arg);
+/* Sends one message of 0 to WARP_LINK_MESSAGE_MAX bytes, which are copied. WARP_AGAIN: nothing was
+ * taken, too much waits; WARP_TOO_BIG; WARP_CLOSED after the link broke, the peer closed it, or a
+ * shutdown; WARP_NOMEM, WARP_INVALID. */
+WARP_API int warp_link_send(warp_link *link, const void *data, size_t len);
+/* Ends our direction after what was sent: the peer gets WARP_CLOSED, and may go on sending. Twice
+ * is harmless. WARP_CLOSED when the link is broken, WARP_INVALID on NULL, WARP_NOMEM. */
+WARP_API int warp_link_shutdown(warp_link *link);
+/* Stops handing out messages, or goes on. The peer is held back by what the link's buffers hold (at
+ * most 4 MiB). WARP_INVALID on NULL. */
+WARP_API int warp_link_pause(warp_link *link, bool paused);
+/* The pipe below, for warp_pipe_get_info only; owned by the link. NULL on NULL and when the link has
+ * broken. */
+WARP_API warp_pipe *warp_link_pipe(warp_link *link);
+/* Closes the link: what was sent still arrives, as long as something moves within
+ * WARP_LINK_STALL_MS, and what comes is dropped; then the pipe is closed, the memory freed and `cb`
+ * (may be NULL) called, never from inside this call. No other callback of the
+ * link runs any more. Does nothing on NULL and when it was closed before: then `cb` is not called.
+ */
+WARP_API void warp_link_close(warp_link *link, warp_link_closed_cb cb, void *arg);
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 

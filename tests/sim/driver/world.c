@@ -1,4 +1,5 @@
 #include "internal.h"
+#include "process_clock.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -99,6 +100,7 @@ sim_world *sim_world_new(uint64_t seed) {
   sim_world *world = sim_alloc(sizeof *world);
   world->seed = seed;
   world->event_limit = SIM_EVENTS_MAX;
+  sim_process_clock(&world->now_us);
   wg_list_init(&world->networks);
   wg_list_init(&world->hosts);
   wg_list_init(&world->names);
@@ -161,6 +163,7 @@ size_t sim_world_free(sim_world *world) {
   }
   free_buried(world);
   free(world->buried);
+  sim_process_clock_forget(&world->now_us);
   free(world);
   return handles;
 }

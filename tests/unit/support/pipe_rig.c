@@ -1,4 +1,5 @@
 #include "pipe_rig.h"
+#include "process_clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -404,6 +405,7 @@ static void init_end(pipe_rig *rig, rig_end *end, rig_end *other) {
 void rig_init(pipe_rig *rig, warp_pipe_kind kind) {
   memset(rig, 0, sizeof *rig);
   rig->env.ops = &fake_ops;
+  sim_process_clock(&rig->now_us);
   rig->now_us = 1000000;
   rig->kind = kind;
   rig->delay_us = 20000;
@@ -513,4 +515,5 @@ void rig_free(pipe_rig *rig) {
   assert_true(wg_timers_next(&rig->env.timers) == UINT64_MAX);
   wg_identity_free(rig->client.identity);
   wg_identity_free(rig->server.identity);
+  sim_process_clock_forget(&rig->now_us);
 }

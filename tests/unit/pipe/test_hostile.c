@@ -163,6 +163,10 @@ static void garbage_does_not_disturb_what_is_secured(void **state) {
     rig_adopt(&rig.server);
     throw_garbage(&rig, end);
     rig_run(&rig, 1000);
+    assert_string_equal(wg_secure_detail(rig.client.pipe->secure), "");
+    assert_string_equal(wg_secure_detail(rig.server.pipe->secure), "");
+    assert_int_equal(rig.client.end_status, WARP_OK);
+    assert_int_equal(rig.server.end_status, WARP_OK);
     assert_int_equal(warp_pipe_send(rig.client.pipe, "still", 5), WARP_OK);
     assert_int_equal(warp_pipe_send(rig.server.pipe, "here", 4), WARP_OK);
     rig_run(&rig, 1000);

@@ -98,7 +98,8 @@ typedef struct wg_broker_options {
 typedef struct wg_broker_handlers {
   /* Subscription acknowledged (WARP_OK), or the connection is down and why (WARP_AUTH,
    * WARP_CONN_REFUSED, WARP_TIMEOUT, ...). The driver goes on reconnecting with backoff (200 ms
-   * doubling to 5 s, with jitter). */
+   * doubling to 5 s, with jitter). A connection that a NAT on the way has forgotten is found out
+   * within seconds of silence, although nobody tells. */
   void (*on_state)(void *arg, int status);
   void (*on_message)(void *arg, const uint8_t *data, size_t len);
 } wg_broker_handlers;

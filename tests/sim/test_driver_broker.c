@@ -174,9 +174,9 @@ static void test_silence(void **state) {
   build(&f);
   run(&f, SIM_SECOND);
   sim_network_set_up(f.net.site_server, false);
-  run(&f, 29 * SIM_SECOND);
+  run(&f, 4 * SIM_SECOND);
   assert_int_equal(f.a.state, WARP_OK);
-  run(&f, 32 * SIM_SECOND);
+  run(&f, 7 * SIM_SECOND);
   assert_int_equal(f.a.state, WARP_TIMEOUT);
   assert_int_equal(f.a.failures, 1);
   run(&f, 30 * SIM_SECOND);

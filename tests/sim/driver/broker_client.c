@@ -6,7 +6,7 @@
 
 enum {
   UP_WITHIN_US = 10000000, /* one try: look-up, connection, greeting and subscription */
-  PING_EVERY_US = 30000000,
+  PING_EVERY_US = 5000000, /* stands for the TCP probes of driver_uv, which take 5 s and 6 more */
   BACKOFF_MIN_US = 200000,
   BACKOFF_MAX_US = 5000000,
 };

@@ -183,7 +183,7 @@ void sim_host_set_modules(sim_host *host, const sim_module *modules, size_t coun
  *   with WARP_TIMEOUT after 5 s.
  * - A router is asked again every 300 s; where there is none that is known after 1.25 s.
  * - A broker connection is a simulated TCP connection: 3 round trips to WARP_OK. It fails with
- *   WARP_TIMEOUT when it is not up after 10 s, and finds a silent broker by a ping every 30 s.
+ *   WARP_TIMEOUT when it is not up after 10 s, and finds a silent broker by a ping every 5 s.
  *   on_state tells of every failed try.
  */
 enum { SIM_TCP_WINDOW = 256 * 1024, SIM_TCP_SEGMENT = 16 * 1024 };

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import shlex
 import subprocess
@@ -377,6 +378,23 @@ EXPERIMENTS: dict[str, Callable[[Bench], None]] = {
 }
 
 
+INTRO = """# What traversal reaches, measured
+
+Tables that `ci/traversal` made: two nodes in kernel NATs, {rtt} ms round trip between the sites and between a site and
+the servers, on {cores} cores with {jobs} laboratories side by side, so that times hold some waiting for a processor.
+`docs/traversal.md` says why a pair connects the way it does, `docs/nat-pairs.md` what each round trip is for. A line
+that begins with "yes" is a check that the command makes; it fails where one of them does.
+"""
+
+
+def write_page(options: argparse.Namespace) -> None:
+    """All tables that there are, as one page."""
+    parts = [INTRO.format(rtt=RTT_MS, cores=os.cpu_count(), jobs=options.jobs)]
+    parts += [(options.out / f"{name}.md").read_text(encoding="utf-8") for name in EXPERIMENTS
+              if (options.out / f"{name}.md").is_file()]
+    (options.out / "measured.md").write_text("\n".join(parts), encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(EXPERIMENTS))
@@ -397,7 +415,8 @@ def main() -> int:
         failures += [f"{name}: {failure}" for failure in bench.failures]
         for failure in bench.failures:
             print(f"{name}: NOT REACHED: {failure}", file=sys.stderr)
-    print(f"tables in {options.out}/*.md; " + (f"{len(failures)} not reached" if failures else
+    write_page(options)
+    print(f"tables in {options.out}/measured.md; " + (f"{len(failures)} not reached" if failures else
                                                "everything reached"))
     return 1 if failures else 0
 

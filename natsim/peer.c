@@ -52,6 +52,7 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   put(env, "NATSIM_BROKERS", told.brokers);
   put(env, "NATSIM_NAMES", told.names);
   put(env, "NATSIM_NTP", told.ntp);
+  put(env, "NATSIM_CA", setup->servers->authority);
   put(env, "NATSIM_SESSION", setup->session);
   put_number(env, "NATSIM_TIMEOUT_S", o->timeout_s);
   put_number(env, "NATSIM_SEED", sim_derive(trial->seed, role));

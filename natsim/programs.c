@@ -91,6 +91,8 @@ int sim_programs_find(const sim_options *options, sim_programs *out, ns_error *e
   int status = 0;
   if ((options->without & (SIM_STUN | SIM_TURN)) != (SIM_STUN | SIM_TURN))
     status = find_server("turnserver", "coturn", beside, out->coturn, out, error);
+  if (!status && *out->coturn)
+    status = find_own(folder, "warpgate-authority", out->authority, error);
   if (!status && !(options->without & SIM_BROKER))
     status = find_server("mosquitto", "mosquitto", beside, out->broker, out, error);
   if (!status && !(options->without & SIM_STUN))

@@ -8,7 +8,7 @@
 
 typedef struct sim_programs {
   char coturn[PATH_MAX], stun[PATH_MAX], broker[PATH_MAX], names[PATH_MAX];
-  char chrony[PATH_MAX], ntp[PATH_MAX], endpoint[PATH_MAX];
+  char chrony[PATH_MAX], ntp[PATH_MAX], authority[PATH_MAX], endpoint[PATH_MAX];
   /* "LD_LIBRARY_PATH=..." for servers unpacked beside, or "" */
   char libraries[PATH_MAX + 32];
 } sim_programs;

@@ -78,10 +78,36 @@ static int start_one(const starter *s, const char *name, unsigned serves, const 
   return launch(s->servers, server, s->error);
 }
 
+static long now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The relay's certificate, for its addresses. */
+static int certify(const starter *s) {
+  static const char names[] = "IP:" SIM_SERVER_1 ",IP:" SIM_SERVER6_1;
+  const char *argv[] = {s->programs->authority, s->folder, names, NULL};
+  const char *envp[] = {NULL};
+  ns_spawn_options options = {.host = s->servers->site, .argv = argv, .envp = envp, .log_fd = -1};
+  ns_process process = {.pid = 0};
+  int status = ns_spawn(&process, &options, s->error);
+  if (status)
+    return status;
+  for (long limit = now_ms() + START_LIMIT_MS; !ns_ended(&process) && now_ms() < limit;)
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+  if (ns_stop(&process, STOP_GRACE_MS))
+    return sim_fail(s->error, -EIO, "no certificate could be made for the relay");
+  snprintf(s->servers->authority, sizeof s->servers->authority, "%s/authority.pem", s->folder);
+  return 0;
+}
+
 static int start_coturn(const starter *s) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/turnserver.conf", s->folder);
-  int status = write_conf(path, sim_turnserver_conf, s->folder, s->error);
+  int status = certify(s);
+  if (!status)
+    status = write_conf(path, sim_turnserver_conf, s->folder, s->error);
   const char *argv[] = {s->programs->coturn, "-c", path, NULL};
   return status ? status : start_one(s, "turnserver", SIM_STUN | SIM_TURN, argv, false);
 }
@@ -152,12 +178,6 @@ static bool answers(const sim_server *server, const ns_host *site) {
     return sim_answers_ntp(site, SIM_SERVER_1, NTP_PORT, TRY_MS) &&
            sim_answers_ntp(site, SIM_SERVER6_1, NTP_PORT, TRY_MS);
   return sim_answers_ready(server->process.stdout_fd, TRY_MS);
-}
-
-static long now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static int await_one(const sim_server *server, const ns_host *site, ns_error *error) {

@@ -26,7 +26,8 @@ enum { SIM_OWN_STUN_PORT = 3488, SIM_OWN_STUN_OTHER_PORT = 3489 };
 typedef struct sim_servers {
   sim_server all[SIM_SERVERS_MAX];
   size_t count;
-  unsigned without; /* servers that were left out */
+  unsigned without;         /* servers that were left out */
+  char authority[PATH_MAX]; /* file of the authority that the relay's certificate is by, or "" */
   const ns_host *site;
   const sim_programs *programs;
 } sim_servers;

@@ -275,7 +275,8 @@ static void on_open(warp_attempt *attempt, warp_server_stream *stream, int statu
   if (status == WARP_OK)
     wg_legs_pump(attempt);
   else
-    fail_leg(attempt, one, status, warp_strerror(status));
+    fail_leg(attempt, one, status,
+             status == WARP_UNTRUSTED ? "its certificate is not trusted" : warp_strerror(status));
 }
 
 static int start_leg(warp_attempt *attempt, leg *one) {

@@ -55,24 +55,15 @@ static void on_miss(void *arg, warp_node *node, const warp_key *peer, int status
 /* ---- start and end --------------------------------------------------------------------------- */
 
 /* The name we are registered under, or NULL. */
-static const char *registered_name(const listening *self, char out[WARP_NAME_MAX + 8]) {
-  const cli_run *run = &self->run;
-  char derived[WARP_NAME_MAX + 1];
-  warp_key key;
+static const char *registered_name(const cli_run *run) {
   if (run->gate != NULL) {
     return warp_gate_name(run->gate);
   }
-  if (run->names_status != WARP_OK || warp_node_key(run->node, &key) != WARP_OK) {
-    return NULL;
-  }
-  wg_name_derive(&key, derived);
-  snprintf(out, WARP_NAME_MAX + 8, "%s" WG_NAME_SUFFIX, derived);
-  return out;
+  return run->names_status == WARP_OK ? warp_node_nickname(run->node) : NULL;
 }
 
 static void on_started(cli_run *run) {
   listening *self = run->arg;
-  char name[WARP_NAME_MAX + 8];
   int status = cli_explain_broker(run);
   if (status >= 0) {
     cli_run_stop(run, status);
@@ -84,7 +75,7 @@ static void on_started(cli_run *run) {
     cli_note("no name server answers: reachable by address only");
   }
   warp_node_listen(run->node, on_pipe, on_miss, self);
-  cli_report_ready(run->node, registered_name(self, name), true);
+  cli_report_ready(run->node, registered_name(run), true);
 }
 
 static void on_stop(cli_run *run) {
@@ -96,8 +87,8 @@ static void on_stop(cli_run *run) {
 
 /* -1 when everything that is needed for a start is there. */
 static int prepare(const cli_options *options) {
-  char name[WARP_NAME_MAX + 1];
-  if (options->argument != NULL && wg_name_normalize(options->argument, name) != WARP_OK) {
+  char name[WARP_NAME_MAX + 1], suffix[WG_NAME_SUFFIX_LEN];
+  if (options->argument != NULL && wg_name_split(options->argument, name, suffix) != WARP_OK) {
     return cli_error(CLI_USAGE,
                      "'%s' is no name: up to %d letters a-z, digits and hyphens inside, as alice",
                      options->argument, WARP_NAME_MAX);

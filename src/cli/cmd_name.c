@@ -33,8 +33,8 @@ static void on_started(cli_run *run) {
 
 static int run_name(const cli_options *options) {
   cli_run run = {.on_started = on_started};
-  char name[WARP_NAME_MAX + 1];
-  if (wg_name_normalize(options->argument, name) != WARP_OK) {
+  char name[WARP_NAME_MAX + 1], suffix[WG_NAME_SUFFIX_LEN];
+  if (wg_name_split(options->argument, name, suffix) != WARP_OK) {
     return cli_error(CLI_USAGE,
                      "'%s' is no name: up to %d letters a-z, digits and hyphens inside, as alice",
                      options->argument, WARP_NAME_MAX);

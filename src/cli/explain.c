@@ -70,6 +70,11 @@ void cli_warn_stun(const cli_run *run) {
   }
 }
 
+/* What is no name at all was refused before anything began. */
+static int other_servers(const char *name) {
+  return cli_error(CLI_USAGE, "%s is a name at other name servers than those that are set", name);
+}
+
 static bool is_absence(int status) {
   return status == WARP_NO_SERVER || status == WARP_TIMEOUT || status == WARP_LIMIT;
 }
@@ -96,6 +101,9 @@ int cli_explain_start(const cli_run *run, int status) {
   case WARP_INVALID: /* a setting or a server: the log says which */
     if (run->trouble[0] != '\0') {
       return cli_error(CLI_USAGE, "%s", run->trouble);
+    }
+    if (run->gate_name != NULL) {
+      return other_servers(run->gate_name);
     }
     break;
   default:
@@ -128,6 +136,9 @@ int cli_explain_address(int status) {
 int cli_explain_lookup(const cli_run *run, const char *name, int status) {
   if (status == WARP_NOT_FOUND) {
     return cli_error(CLI_FAILED, "nobody is registered as %s", name);
+  }
+  if (status == WARP_INVALID) {
+    return other_servers(name);
   }
   if (is_absence(status)) {
     return server_trouble(run->options, CLI_NAMES, status);

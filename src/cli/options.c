@@ -340,6 +340,7 @@ int cli_options_read(const cli_command *command, int argc, char **argv, cli_opti
       cli_settings_from_environment(&environment, why) != WARP_OK) {
     return cli_error(CLI_USAGE, "%s", why);
   }
+  out->default_names = out->settings.servers[CLI_NAMES];
   cli_settings_overlay(&out->settings, &environment);
   cli_settings_overlay(&out->settings, &reading.given);
   return check_plugins(out);

@@ -19,6 +19,7 @@ typedef enum cli_option_group {
 
 typedef struct cli_options {
   cli_settings settings;
+  cli_servers default_names;  /* the name servers of the configuration file */
   char config_path[PATH_MAX]; /* the file that was read, or that could be written */
   bool json, loopback, no_upnp;
   unsigned verbose; /* times -v was given */

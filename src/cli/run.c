@@ -74,12 +74,17 @@ static void fill_conf(cli_run *run) {
   for (size_t i = 0; i < settings->number_count; i++) {
     run->numbers[i] = settings->numbers[i];
   }
+  const cli_servers *defaults = &run->options->default_names;
+  for (size_t i = 0; i < defaults->count; i++) {
+    run->default_names[i] = defaults->text[i];
+  }
   warp_conf *conf = &run->conf;
   *conf = warp_conf_default();
   conf->brokers = run->lists[CLI_BROKER];
   conf->stun_servers = run->lists[CLI_STUN];
   conf->turn_servers = run->lists[CLI_TURN];
   conf->name_servers = run->lists[CLI_NAMES];
+  conf->default_name_servers = run->default_names;
   conf->ntp_servers = run->lists[CLI_NTP];
   conf->sig_pipe_no = (unsigned)settings->servers[CLI_BROKER].count;
   conf->data_dir = settings->data[0] != '\0' ? settings->data : NULL;

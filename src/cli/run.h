@@ -21,6 +21,7 @@ struct cli_run {
   const cli_options *options;
   warp_conf conf; /* cli_run_init fills it; the command changes what it likes */
   const char *lists[CLI_KINDS][CLI_SERVERS_MAX + 1];
+  const char *default_names[CLI_SERVERS_MAX + 1];
   const char *numbers[CLI_NUMBERS_MAX + 1];
   const char *gate_name; /* a gate of this name instead of a bare node, or NULL */
 

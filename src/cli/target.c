@@ -4,6 +4,7 @@
 #include "identity/identity.h"
 #include "nickname/names.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Every packet of ours begins with the same three bytes, so every address with the same four
@@ -14,14 +15,19 @@ static bool looks_like_address(const char *text) {
   char prefix[5];
   wg_base64url_encode(magic, sizeof magic, prefix);
   return strncmp(text, prefix, strlen(prefix)) == 0 ||
-         strlen(text) > WARP_NAME_MAX + strlen(WG_NAME_SUFFIX);
+         strlen(text) >= WARP_NAME_MAX + WG_NAME_SUFFIX_LEN;
 }
 
 int cli_target_parse(const char *text, int64_t now_ms, cli_target *out) {
   memset(out, 0, sizeof *out);
   if (!looks_like_address(text)) {
     out->is_name = true;
-    return wg_name_normalize(text, out->name);
+    char plain[WARP_NAME_MAX + 1], suffix[WG_NAME_SUFFIX_LEN];
+    int status = wg_name_split(text, plain, suffix);
+    if (status == WARP_OK) {
+      snprintf(out->name, sizeof out->name, "%s%s", plain, suffix);
+    }
+    return status;
   }
   long len = wg_base64url_decode(text, strlen(text), out->record, sizeof out->record);
   if (len <= 0) {

@@ -2,12 +2,13 @@
 #ifndef CLI_TARGET_H
 #define CLI_TARGET_H
 
+#include "nickname/names.h"
 #include <stdbool.h>
 #include <warpgate/warpgate.h>
 
 typedef struct cli_target {
   bool is_name;
-  char name[WARP_NAME_MAX + 1]; /* in lower case, without suffix */
+  char name[WARP_NAME_MAX + WG_NAME_SUFFIX_LEN]; /* in lower case, with the suffix it had */
   uint8_t record[WARP_RECORD_MAX];
   size_t record_len;
 } cli_target;

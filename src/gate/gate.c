@@ -13,7 +13,7 @@ struct warp_gate {
   warp_node *node;
   bool closing; /* the node is */
   bool closed;  /* by the program */
-  char name[WARP_NAME_MAX + sizeof WG_NAME_SUFFIX];
+  char name[WARP_NAME_MAX + WG_NAME_SUFFIX_LEN];
   warp_gate_on_open on_open;
   void *on_open_arg;
   bool opened; /* on_open has run */
@@ -110,14 +110,17 @@ int wg_gate_open(wg_env *env, const char *name, const warp_conf *conf, warp_gate
   if (gate == NULL)
     return WARP_NOMEM;
   char plain[WARP_NAME_MAX + 1];
-  int status = name != NULL ? wg_name_normalize(name, plain) : machine_name(env, conf, plain);
+  wg_name_set set;
+  int status = wg_name_set_init(&set, conf->name_servers, conf->default_name_servers);
+  if (status == WARP_OK)
+    status = name != NULL ? wg_name_normalize(name, &set, plain) : machine_name(env, conf, plain);
   warp_conf copy = *conf;
   if (copy.key_name == NULL)
     copy.key_name = plain; /* the node copies it */
   gate->on_open = cb;
   gate->on_open_arg = arg;
   if (status == WARP_OK) {
-    snprintf(gate->name, sizeof gate->name, "%s" WG_NAME_SUFFIX, plain);
+    snprintf(gate->name, sizeof gate->name, "%s%s", plain, set.suffix);
     status = wg_node_start(env, &copy, on_started, gate, &gate->node);
   }
   if (status != WARP_OK) {

@@ -35,6 +35,7 @@ struct wg_names {
   wg_env *env;
   const wg_clock *clock;
   const wg_identity *identity;
+  wg_name_set set;
   uint32_t timeout_ms;
   size_t server_count;
   wg_name_server servers[WG_NAME_SERVERS];

@@ -25,8 +25,17 @@ int wg_names_open(const wg_names_options *options, wg_names **out) {
       return WARP_INVALID;
     }
   }
+  int status = wg_name_set_init(&names->set, options->servers, options->defaults);
+  if (status != WARP_OK) {
+    free(names);
+    return status;
+  }
   *out = names;
   return WARP_OK;
+}
+
+const wg_name_set *wg_names_set(const wg_names *names) {
+  return &names->set;
 }
 
 void wg_names_close(wg_names *names) {
@@ -60,7 +69,8 @@ static bool is_our_record(const wg_names *names, const uint8_t *bytes, size_t le
 int wg_names_register(wg_names *names, const char *name, const uint8_t *record, size_t len,
                       wg_names_cb cb, void *arg) {
   char plain[WARP_NAME_MAX + 1];
-  if (wg_name_normalize(name, plain) != WARP_OK || !is_our_record(names, record, len)) {
+  if (wg_name_normalize(name, &names->set, plain) != WARP_OK ||
+      !is_our_record(names, record, len)) {
     return WARP_INVALID;
   }
   uint64_t before;
@@ -89,7 +99,7 @@ int wg_names_update(wg_names *names, const uint8_t *record, size_t len) {
 
 int wg_names_lookup(wg_names *names, const char *name, wg_names_cb cb, void *arg) {
   char plain[WARP_NAME_MAX + 1];
-  if (wg_name_normalize(name, plain) != WARP_OK) {
+  if (wg_name_normalize(name, &names->set, plain) != WARP_OK) {
     return WARP_INVALID;
   }
   return wg_job_start(names, WG_NAME_LOOKUP, plain, NULL, 0, 0, cb, arg);
@@ -136,7 +146,7 @@ static void on_found(void *arg, int status, const uint8_t *record, size_t len) {
 int wg_names_delete(wg_names *names, const char *name, wg_names_cb cb, void *arg) {
   char plain[WARP_NAME_MAX + 1];
   uint64_t sequence;
-  if (wg_name_normalize(name, plain) != WARP_OK) {
+  if (wg_name_normalize(name, &names->set, plain) != WARP_OK) {
     return WARP_INVALID;
   }
   if (wg_keep_sequence(names, plain, &sequence)) {

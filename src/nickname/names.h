@@ -11,7 +11,17 @@ enum {
   WG_NAME_REQUESTS = 64,     /* under way at once; each holds sockets */
   WG_NAME_LIFETIME_S = 7200, /* asked for; renewed at half of what is granted */
 };
-#define WG_NAME_SUFFIX ".p2p"
+/* Room for a suffix: its dot, up to six characters and the NUL. */
+enum { WG_NAME_SUFFIX_LEN = 8 };
+
+/* A set of name servers, by which names are told apart: "alice" of one set is not "alice" of
+ * another. Each set has a suffix of its own, a dot and six base32 digits of a hash over its
+ * servers; the names of the default set end with ".p2p". See docs/protocol.md. */
+typedef struct wg_name_set {
+  char suffix[WG_NAME_SUFFIX_LEN]; /* what full names end with */
+  char own[WG_NAME_SUFFIX_LEN];    /* understood as well */
+} wg_name_set;
+
 /* What a REGISTER or DELETE is signed for; see docs/protocol.md. */
 #define WG_NAME_CONTEXT "warpgate name v1"
 
@@ -23,10 +33,11 @@ typedef struct wg_names_options {
   const wg_clock *clock;       /* must outlive the client; NULL: this machine's */
   const wg_identity *identity; /* must outlive the client */
   const char *const *servers;  /* "host:port", NULL-terminated; may be empty */
+  const char *const *defaults; /* the default set, likewise; NULL or empty: `servers` are */
   uint32_t timeout_ms;         /* of one request, over all retries */
 } wg_names_options;
 
-/* WARP_INVALID (a server's text), WARP_NOMEM. */
+/* WARP_INVALID (a server's text), WARP_NOMEM, WARP_IO (no digest). */
 int wg_names_open(const wg_names_options *options, wg_names **out);
 /* Requests under way complete with WARP_CANCELED first; their callbacks may not start new ones.
  * What is registered stays so until its lifetime is over. NULL is allowed. */
@@ -54,9 +65,18 @@ int wg_names_lookup(wg_names *names, const char *name, wg_names_cb cb, void *arg
 /* Takes the name back, on every server. WARP_OK when at least one deleted it, WARP_NOT_FOUND,
  * WARP_NAME_TAKEN (it is another key's). */
 int wg_names_delete(wg_names *names, const char *name, wg_names_cb cb, void *arg);
-/* Lower-cases, takes the suffix off, checks: 1 to WARP_NAME_MAX of a-z, 0-9 and inner hyphens.
- * WARP_INVALID. */
-int wg_name_normalize(const char *name, char out[WARP_NAME_MAX + 1]);
+/* The set of the client's servers. */
+const wg_name_set *wg_names_set(const wg_names *names);
+
+/* Takes the options' lists: the order, the case of hosts and repetitions do not matter, and of each
+ * list the first WG_NAME_SERVERS count. WARP_INVALID (a server's text), WARP_IO (no digest). */
+int wg_name_set_init(wg_name_set *set, const char *const *servers, const char *const *defaults);
+/* Cuts a name, in lower case, into what stands before the suffix, 1 to WARP_NAME_MAX of a-z, 0-9
+ * and inner hyphens, and the suffix of any set, "" when it has none. WARP_INVALID. */
+int wg_name_split(const char *name, char plain[WARP_NAME_MAX + 1], char suffix[WG_NAME_SUFFIX_LEN]);
+/* The part before the suffix of a name of this set. WARP_INVALID, also with another set's suffix.
+ */
+int wg_name_normalize(const char *name, const wg_name_set *set, char out[WARP_NAME_MAX + 1]);
 /* The node's derived name: "n-" and 20 base32 digits of the key's hash. */
 void wg_name_derive(const warp_key *key, char out[WARP_NAME_MAX + 1]);
 /* False when the (valid) name has the form of a derived one and is not this key's: such names need

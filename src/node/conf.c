@@ -75,7 +75,8 @@ int wg_node_copy_conf(warp_node *node, const warp_conf *conf) {
             copy_string(node, &copy->plugin_dir) && copy_list(node, &copy->interfaces) &&
             copy_list(node, &copy->stun_servers) && copy_list(node, &copy->turn_servers) &&
             copy_list(node, &copy->brokers) && copy_list(node, &copy->name_servers) &&
-            copy_list(node, &copy->ntp_servers) && copy_list(node, &copy->settings);
+            copy_list(node, &copy->default_name_servers) && copy_list(node, &copy->ntp_servers) &&
+            copy_list(node, &copy->settings);
   return ok ? WARP_OK : WARP_NOMEM;
 }
 

@@ -119,7 +119,7 @@ struct warp_node {
   uint64_t router_asked_us;
   bool router_awaited;   /* the start waits for the router, */
   wg_timer router_timer; /* so long */
-  char nickname[WARP_NAME_MAX + 1];
+  char nickname[WARP_NAME_MAX + WG_NAME_SUFFIX_LEN];
   bool nickname_pending, nickname_kept;
   warp_node_on_pipe on_pipe;
   warp_node_on_miss on_miss;

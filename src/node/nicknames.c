@@ -1,6 +1,8 @@
 /* Names of a node: the derived one at start, and those the program registers. */
 #include "node/internal.h"
 
+#include <stdio.h>
+
 static void on_derived(void *arg, int status, const uint8_t *record, size_t len) {
   (void)record;
   (void)len;
@@ -9,8 +11,9 @@ static void on_derived(void *arg, int status, const uint8_t *record, size_t len)
     return;
   node->nickname_pending = false;
   node->nickname_kept = status == WARP_OK;
-  wg_node_step_done(node, WARP_START_SETUP_NICKNAME_SERVICE, status, "%s" WG_NAME_SUFFIX ": %s",
-                    node->nickname, status == WARP_OK ? "registered" : warp_strerror(status));
+  wg_node_step_done(node, WARP_START_SETUP_NICKNAME_SERVICE, status, "%s: %s",
+                    warp_node_nickname(node),
+                    status == WARP_OK ? "registered" : warp_strerror(status));
 }
 
 void wg_node_setup_names(warp_node *node) {
@@ -18,6 +21,7 @@ void wg_node_setup_names(warp_node *node) {
                               .clock = &node->clock,
                               .identity = node->identity,
                               .servers = node->conf.name_servers,
+                              .defaults = node->conf.default_name_servers,
                               .timeout_ms = node->conf.server_timeout_ms};
   int status = wg_names_open(&options, &node->names);
   if (status != WARP_OK) {
@@ -26,7 +30,10 @@ void wg_node_setup_names(warp_node *node) {
     wg_node_start_failed(node, status);
     return;
   }
-  wg_name_derive(wg_identity_key(node->identity), node->nickname);
+  char derived[WARP_NAME_MAX + 1];
+  wg_name_derive(wg_identity_key(node->identity), derived);
+  snprintf(node->nickname, sizeof node->nickname, "%s%s", derived,
+           wg_names_set(node->names)->suffix);
   if (node->conf.name_servers[0] == NULL || !node->conf.enable_nickname) {
     bool off = !node->conf.enable_nickname;
     wg_node_step_done(node, WARP_START_SETUP_NICKNAME_SERVICE, off ? WARP_OK : WARP_NO_SERVER, "%s",
@@ -64,4 +71,16 @@ int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *a
   if (node->state != WG_NODE_RUNNING)
     return WARP_STATE;
   return wg_names_lookup(node->names, name, cb, arg);
+}
+
+int warp_node_unregister(warp_node *node, const char *name, warp_on_name cb, void *arg) {
+  if (node == NULL || name == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (node->state != WG_NODE_RUNNING)
+    return WARP_STATE;
+  return wg_names_delete(node->names, name, cb, arg);
+}
+
+const char *warp_node_nickname(const warp_node *node) {
+  return node != NULL ? node->nickname : "";
 }

@@ -30,8 +30,10 @@ static void check_server(const char *text) {
 
 static void check_name(const char *text) {
   char name[WARP_NAME_MAX + 1], again[WARP_NAME_MAX + 1];
-  if (wg_name_normalize(text, name) == WARP_OK &&
-      (wg_name_normalize(name, again) != WARP_OK || strcmp(name, again) != 0)) {
+  char suffix[WG_NAME_SUFFIX_LEN], none[WG_NAME_SUFFIX_LEN];
+  if (wg_name_split(text, name, suffix) == WARP_OK &&
+      (wg_name_split(name, again, none) != WARP_OK || strcmp(name, again) != 0 || none[0] != '\0' ||
+       strlen(name) + strlen(suffix) != strlen(text))) {
     abort();
   }
 }

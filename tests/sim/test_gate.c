@@ -150,6 +150,110 @@ static void test_names_that_are_none(void **state) {
   peers_free(&both);
 }
 
+typedef struct named {
+  unsigned calls;
+  int status;
+} named;
+
+static void on_named(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)record;
+  (void)len;
+  named *self = arg;
+  self->calls++;
+  self->status = status;
+}
+
+static int do_unregister(gatekeeper *self, const char *name) {
+  named result = {0};
+  int status = warp_node_unregister(warp_gate_node(self->gate), name, on_named, &result);
+  if (status != WARP_OK)
+    return status;
+  assert_int_equal(result.calls, 0);
+  run(self, 10 * second);
+  assert_int_equal(result.calls, 1);
+  return result.status;
+}
+
+static int do_lookup(gatekeeper *self, const char *name) {
+  named result = {0};
+  int status = warp_node_lookup(warp_gate_node(self->gate), name, on_named, &result);
+  if (status != WARP_OK)
+    return status;
+  run(self, 10 * second);
+  assert_int_equal(result.calls, 1);
+  return result.status;
+}
+
+/* A name that is taken back is free for others, and nobody can take back another's. */
+static void test_unregister(void **state) {
+  (void)state;
+  peers both;
+  registry names_server;
+  gatekeeper alice, bob;
+  peers_build(&both, "open", "open", 6);
+  start_registry(&names_server, both.net.server);
+  open_gate(&alice, &both, &both.a, "alice");
+  open_gate(&bob, &both, &both.b, "bob");
+  run(&alice, 10 * second);
+  assert_int_equal(do_unregister(&bob, "alice"), WARP_NAME_TAKEN);
+  assert_int_equal(do_lookup(&bob, "alice.p2p"), WARP_OK);
+  assert_int_equal(do_unregister(&alice, "Alice.p2p"), WARP_OK);
+  assert_int_equal(do_lookup(&bob, "alice"), WARP_NOT_FOUND);
+  assert_int_equal(do_unregister(&alice, "alice"), WARP_NOT_FOUND);
+  assert_int_equal(do_unregister(&alice, "no name"), WARP_INVALID);
+  assert_int_equal(warp_node_unregister(NULL, "alice", on_named, NULL), WARP_INVALID);
+  named result = {0};
+  warp_node *node = warp_gate_node(bob.gate);
+  assert_int_equal(warp_node_register(node, "alice", on_named, &result), WARP_OK);
+  run(&alice, 4 * 3600 * second); /* and nothing renews what was hers */
+  assert_int_equal(result.status, WARP_OK);
+  assert_int_equal(do_unregister(&alice, "alice"), WARP_NAME_TAKEN);
+  assert_int_equal(do_lookup(&alice, "alice"), WARP_OK);
+  close_gate(&bob);
+  close_gate(&alice);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
+/* The full name says at which servers it is one. */
+static void test_suffix_of_other_servers(void **state) {
+  (void)state;
+  static const char *const defaults[] = {"names.example.net:4370", NULL};
+  peers both;
+  registry names_server;
+  gatekeeper alice, bob, none;
+  peers_build(&both, "open", "open", 7);
+  start_registry(&names_server, both.net.server);
+  both.a.conf.default_name_servers = defaults;
+  both.a.conf.enable_nickname = true;
+  open_gate(&alice, &both, &both.a, "alice");
+  open_gate(&bob, &both, &both.b, "bob");
+  run(&alice, 10 * second);
+  const char *full = warp_gate_name(alice.gate);
+  const char *nickname = warp_node_nickname(warp_gate_node(alice.gate));
+  assert_int_equal(strlen(full), strlen("alice.xxxxxx"));
+  assert_memory_equal(full, "alice.", 6);
+  assert_memory_equal(nickname, "n-", 2);
+  assert_string_equal(strchr(nickname, '.'), strchr(full, '.'));
+  assert_string_equal(warp_node_nickname(NULL), "");
+  assert_int_equal(do_lookup(&alice, full), WARP_OK);
+  assert_int_equal(do_lookup(&alice, nickname), WARP_OK);
+  assert_int_equal(do_lookup(&alice, "bob"), WARP_OK);
+  assert_int_equal(do_lookup(&alice, "bob.p2p"), WARP_INVALID);
+  assert_string_equal(warp_gate_name(bob.gate), "bob.p2p");
+  assert_int_equal(do_lookup(&bob, "alice.p2p"), WARP_OK);
+  assert_int_equal(do_lookup(&bob, full), WARP_OK); /* the same servers, by default or not */
+  assert_int_equal(do_lookup(&bob, "alice.aaaaaa"), WARP_INVALID);
+  none = (gatekeeper){.both = &both, .on = &both.b};
+  assert_int_equal(wg_gate_open(sim_host_env(both.b.host), "alice.aaaaaa", &both.b.conf, on_open,
+                                &none, &none.gate),
+                   WARP_INVALID);
+  close_gate(&bob);
+  close_gate(&alice);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
 /* The name belongs to another key: the gate does not open. */
 static void test_name_taken(void **state) {
   (void)state;
@@ -252,6 +356,7 @@ static void test_arguments(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_connect_by_name),      cmocka_unit_test(test_names_that_are_none),
+      cmocka_unit_test(test_unregister),           cmocka_unit_test(test_suffix_of_other_servers),
       cmocka_unit_test(test_name_taken),           cmocka_unit_test(test_closed_while_opening),
       cmocka_unit_test(test_closed_while_failing), cmocka_unit_test(test_arguments),
   };

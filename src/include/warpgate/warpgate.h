@@ -217,11 +217,14 @@ typedef struct warp_conf {
   const char *ca_file; /* PEM file of the authorities for TLS to relays; NULL: the system's */
   const char *const *brokers;      /* "host:port" of MQTT brokers */
   const char *const *name_servers; /* "host:port" */
-  const char *const *ntp_servers;  /* "host:port" or "host"; 4 at most, three outvote
-                                      a wrong one. Each has one vote, but a name that
-                                      is alone (a pool) one for each address */
-  const char *const *settings;     /* "PLUGIN.NAME=NUMBER", as "random_probe.rate=100"; see above */
-  const char *plugin_dir;          /* folder of plugins from outside (*.so); NULL: none */
+  /* The set of name servers whose names end with ".p2p"; NULL or empty: `name_servers` are. A node
+   * that uses others has full names that end with what follows from those: ".k3m2xa". */
+  const char *const *default_name_servers;
+  const char *const *ntp_servers; /* "host:port" or "host"; 4 at most, three outvote
+                                     a wrong one. Each has one vote, but a name that
+                                     is alone (a pool) one for each address */
+  const char *const *settings;    /* "PLUGIN.NAME=NUMBER", as "random_probe.rate=100"; see above */
+  const char *plugin_dir;         /* folder of plugins from outside (*.so); NULL: none */
   uint64_t seed; /* of port order, probe order and jitter; 0: random. Never of keys or nonces */
   /* How long the start waits for servers at each step that asks them; 0: 2000. */
   uint32_t server_timeout_ms;
@@ -675,7 +678,10 @@ WARP_API int warp_node_connect(warp_node *node, int family, int route_type, cons
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* Longest name without suffix. Letters a-z, digits and inner hyphens. */
+/* Longest name without suffix. Letters a-z, digits and inner hyphens. Wherever a name is taken it
+ * may stand alone, or with the suffix of the node's set of name servers: ".p2p" of the default set,
+ * else, and always understood too, a dot and six characters that follow from the servers. With the
+ * suffix of another set it is WARP_INVALID: it may be somebody else's name here. */
 enum { WARP_NAME_MAX = 63 };
 /* A look-up or registration ended. `record` is the owner's signed record (verified), NULL on error.
  */
@@ -705,6 +711,15 @@ WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb
  * WARP_CANCELED. */
 WARP_API int warp_node_resolve(warp_node *node, const uint8_t *record, size_t len, warp_on_name cb,
                                void *arg);
+/* Takes a name back, from all servers, and renews it no more. Errors before it starts as of
+ * warp_node_register. Ends with WARP_OK when one of them deleted it, WARP_NOT_FOUND,
+ * WARP_NAME_TAKEN (it is another key's), WARP_NO_SERVER, WARP_TIMEOUT, WARP_LIMIT, WARP_IO,
+ * WARP_REPLAY (it was registered again meanwhile), WARP_CANCELED. */
+WARP_API int warp_node_unregister(warp_node *node, const char *name, warp_on_name cb, void *arg);
+/* The node's derived name with its suffix, as "n-7p3q....p2p": it follows from the key, and is
+ * registered at the start unless that is off. Owned by the node; "" on NULL and before start phase
+ * 10. */
+WARP_API const char *warp_node_nickname(const warp_node *node);
 
 /* ---- gates ----------------------------------------------------------------------------------- */
 
@@ -714,7 +729,8 @@ typedef struct warp_gate warp_gate;
 typedef void (*warp_gate_on_open)(void *arg, warp_gate *gate, int status);
 /* Opens a gate. `name` NULL: a stable name derived from the machine. `conf` as for a node.
  * Completes when the node is reachable and the name registered. Errors before it starts:
- * WARP_INVALID (also of a name that cannot be), WARP_NOMEM, WARP_IO, and without a name
+ * WARP_INVALID (also of a name that cannot be, and of the text of a name server), WARP_NOMEM,
+ * WARP_IO, and without a name
  * WARP_NOT_FOUND (no hardware identifiers). The callback's: those of warp_node_start and
  * warp_node_register; on error the gate is freed and `*out` must not be touched any more. */
 WARP_API int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf,

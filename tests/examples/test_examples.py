@@ -5,8 +5,10 @@ import contextlib
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -70,6 +72,78 @@ def test_bytes_only(example, tmp_path):
         assert refused.returncode == 1 and "not signed by the key" in refused.stderr
         assert "answer: quite well" in run(program, "connect", address)
         assert listener.wait(TIMEOUT) == 0
+
+
+def test_await_udp(example):
+    said = run(example("await_udp")).splitlines()
+    assert said[1:3] == ["the client: 'noon'", said[2]] and "'thank you' from 127.0.0.1:" in said[2]
+    assert len(said) == 4
+
+
+def test_recv_n(example):
+    assert run(example("recv_n")).splitlines()[-1] == "cut wherever the network likes"
+
+
+def test_broadcast(example):
+    heard, answer = run(example("broadcast")).splitlines()
+    assert heard == "heard: who is here?" and answer.endswith(" says: I am")
+
+
+# ---- servers -------------------------------------------------------------------------------------
+
+
+def connected(said):
+    """A plain socket to the server that said where it listens."""
+    host, port = said.split()[-1].rsplit(":", 1)
+    return socket.create_connection((host, int(port)), TIMEOUT)
+
+
+def swap(sock, data):
+    """Sends all, says that this was all, and reads to the end."""
+    def send():
+        sock.sendall(data)
+        sock.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    back = b"".join(iter(lambda: sock.recv(65536), b""))
+    sender.join()
+    return back
+
+
+def test_tcp_echo_server(example):
+    with listening(example("tcp_echo_server")) as (_, said), connected(said) as one, connected(said) as two:
+        for sock in (one, two):
+            sock.sendall(b"hello")
+            assert sock.recv(5) == b"hello"
+
+
+def test_relay(example):
+    def echo(server):
+        sock, _ = server.accept()
+        with sock:
+            for data in iter(lambda: sock.recv(65536), b""):
+                sock.sendall(data)
+
+    data = bytes(range(256)) * 40000
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=echo, args=(server,), daemon=True).start()
+        with listening(example("relay"), f"127.0.0.1:{server.getsockname()[1]}") as (process, said):
+            with connected(said) as sock:
+                sock.settimeout(TIMEOUT)
+                assert swap(sock, data) == data
+            assert process.poll() is None
+
+
+def test_relay_to_nobody(example):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with listening(example("relay"), f"127.0.0.1:{port}") as (process, said):
+        for _ in range(3): # it goes on after the first
+            with connected(said) as sock:
+                sock.settimeout(TIMEOUT)
+                assert sock.recv(1) == b""
+        assert process.poll() is None
 
 
 # ---- as two processes ----------------------------------------------------------------------------

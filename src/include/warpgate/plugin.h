@@ -172,6 +172,7 @@ WARP_API void warp_attempt_give(warp_attempt *attempt, warp_budget budget, unsig
 enum { WARP_ATTEMPT_TIMERS = 4 };
 /* The timer ran out; called from the loop. */
 typedef void (*warp_attempt_cb)(warp_attempt *attempt);
+/* Has `cb` called once, in `delay_ms`. */
 WARP_API void warp_attempt_timer(warp_attempt *attempt, unsigned slot, uint32_t delay_ms,
                                  warp_attempt_cb cb);
 /* Forgets the timer of a slot; nothing when none is set. */
@@ -185,12 +186,13 @@ WARP_API void warp_attempt_note(warp_attempt *attempt, const char *format, ...)
 WARP_API void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Of one message: it takes a record, and with the one that goes with it, and the sealing, fits into
+ * a signal. */
+enum { WARP_ATTEMPT_MESSAGE_MAX = WARP_RECORD_MAX };
 /* Sends a message of the plugin's own to the same attempt at the peer, sealed and signed. The first
  * one makes the peer's node start the attempt there. At most WARP_ATTEMPT_MESSAGE_MAX bytes.
  * WARP_NO_SERVER when no broker is shared, WARP_TOO_BIG, WARP_LIMIT (too many wait for a broker),
- * WARP_STATE, WARP_NOMEM. One takes a record, and with the one that goes with it, and the sealing,
- * fits into a signal. */
-enum { WARP_ATTEMPT_MESSAGE_MAX = WARP_RECORD_MAX };
+ * WARP_STATE, WARP_NOMEM. */
 WARP_API int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len);
 
 /* ---- streams --------------------------------------------------------------------------------- */

@@ -401,6 +401,7 @@ typedef struct warp_net_conf {
                           at once, else what is not sent after so long is thrown away */
   unsigned send_retry; /* 2; how often warp_pipe_ask sends again on UDP */
 } warp_net_conf;
+/* The defaults above. */
 WARP_API warp_net_conf warp_net_conf_default(void);
 /* Named limits. A queue is also full with so many bytes in it. */
 enum {

@@ -152,6 +152,7 @@ function(warpgate_library)
   foreach(target warpgate_static warpgate)
     target_include_directories(${target} PUBLIC
       $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    # WarpgateInstall.cmake tells others what a static library needs: keep them alike.
     target_link_libraries(${target} PRIVATE
       OpenSSL::SSL OpenSSL::Crypto PkgConfig::UV PkgConfig::MOSQUITTO PkgConfig::PCRE2
       PkgConfig::UPNP NATPMP::NATPMP PkgConfig::SCTP Threads::Threads ${CMAKE_DL_LIBS})

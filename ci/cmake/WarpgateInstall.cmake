@@ -3,7 +3,7 @@
 
 # What libwarpgate.a needs at link time: those with a pkg-config file, and those without one.
 # The test house.consumer links it, and so finds what is missing here.
-set(WARPGATE_REQUIRED_MODULES openssl libuv libmosquitto miniupnpc)
+set(WARPGATE_REQUIRED_MODULES openssl libuv libpcre2-8 libmosquitto miniupnpc usrsctp)
 set(WARPGATE_REQUIRED_LIBRARIES natpmp)
 
 function(warpgate_install_library)

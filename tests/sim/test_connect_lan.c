@@ -156,6 +156,7 @@ typedef struct printer {
   wg_tcp_listener *listener;
   wg_udp *udp;
   unsigned streams, datagrams;
+  uint32_t number; /* of the latest probe */
 } printer;
 
 static void printer_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
@@ -169,6 +170,9 @@ static void printer_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
 static void printer_heard(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
   printer *self = arg;
   self->datagrams++;
+  wg_carried packet;
+  assert_int_equal(wg_carry_open(data, len, &packet), WARP_OK);
+  self->number = packet.sequence;
   (void)self->env->ops->udp_send(self->udp, from, data, len);
 }
 
@@ -268,6 +272,48 @@ static void test_stranger_names_a_host_of_ours(void **state) {
   scene_close(&self);
 }
 
+/* However many addresses its record has, a session sends so many packets and no more. */
+static void test_stranger_names_many(void **state) {
+  (void)state;
+  static scene self;
+  static const char *const names[] = {"reverse_connect", "direct_connect", "tcp_punch"};
+  scene_open(&self, "port-restricted");
+  wg_record *record = &self.evil.record;
+  for (size_t i = 1; i < WG_RECORD_ENDPOINTS; i++) {
+    record->endpoints[i] = record->endpoints[0];
+    record->endpoints[i].external_udp.port = (uint16_t)(40000 + i);
+  }
+  record->endpoint_count = WG_RECORD_ENDPOINTS;
+  rogue_sign(&self.evil);
+  for (uint16_t i = 0; i < 3 * WG_RECORD_ENDPOINTS; i++) {
+    wg_message message = open_message(&self.evil, (uint16_t)(i + 1), names[i % 3]);
+    message.endpoint_self = (uint8_t)(i / 3);
+    rogue_send(&self.evil, &message);
+    wait_ms(&self, 10);
+  }
+  wait_ms(&self, 3000);
+  assert_int_equal(self.printer.datagrams, WG_PROOF_SESSION);
+  assert_int_equal(self.printer.streams, 0);
+  scene_close(&self);
+}
+
+/* b was in our network when it said so, and is elsewhere now. The way through the NATs has not
+ * waited for that. */
+static void test_neighbour_that_left(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "port-restricted", "port-restricted", 38);
+  sim_host_join(both.net.b, both.net.site_a, "10.0.1.9/24");
+  peers_start(&both);
+  sim_host_remove_address(both.net.b, "10.0.1.9");
+  peers_connect(&both, &(warp_connect_options){.transports = WARP_TCP, .no_relay = true});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_string_equal(both.a.info.plugin, "tcp_punch");
+  assert_non_null(peer_row(&both.a, "direct_connect", WARP_NIC_BIND));
+  assert_in_range(took_us(&both), 100 * MS, 150 * MS);
+  peers_free(&both);
+}
+
 static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
   assert_null(pipe);
   assert_int_equal(status, WARP_ALL_FAILED);
@@ -350,6 +396,37 @@ static void test_wrong_answers(void **state) {
   scene_close(&self);
 }
 
+/* The right number proves it from the right address only: what is right is shown at the end. */
+static void test_right_number_from_elsewhere(void **state) {
+  (void)state;
+  static scene self;
+  scene_open(&self, "full-cone");
+  const warp_endpoint *victim = &self.evil.victim.endpoints[0];
+  wg_env *env = self.evil.env;
+  unsigned answers = 0;
+  wg_udp *udp;
+  warp_addr any = {.family = WARP_IP4};
+  assert_int_equal(env->ops->udp_open(env, &any, 0, count_datagram, &answers, &udp), WARP_OK);
+  wg_message message = open_message(&self.evil, 1, "reverse_connect");
+  rogue_send(&self.evil, &message);
+  wait_ms(&self, 100);
+  uint8_t packet[WG_PROBE_LEN], tag[WG_TAG_LEN];
+  tag_of(&self.evil, 1, tag);
+  assert_true(self.printer.number > 0);
+  wg_probe_encode(packet, tag, 1, self.printer.number);
+  assert_int_equal(env->ops->udp_send(udp, &victim->external_udp, packet, sizeof packet), WARP_OK);
+  wait_ms(&self, 100);
+  assert_int_equal(answers, 0);
+  assert_int_equal(self.printer.streams, 0);
+  wg_env *inside = self.printer.env;
+  assert_int_equal(inside->ops->udp_send(self.printer.udp, &victim->nic, packet, sizeof packet),
+                   WARP_OK);
+  wait_ms(&self, 100);
+  assert_int_equal(self.printer.streams, 1);
+  env->ops->udp_close(udp);
+  scene_close(&self);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_each_technique),
@@ -359,8 +436,11 @@ int main(void) {
       cmocka_unit_test(test_lost_message),
       cmocka_unit_test(test_no_broker),
       cmocka_unit_test(test_stranger_names_a_host_of_ours),
+      cmocka_unit_test(test_stranger_names_many),
+      cmocka_unit_test(test_neighbour_that_left),
       cmocka_unit_test(test_we_call_a_liar),
       cmocka_unit_test(test_wrong_answers),
+      cmocka_unit_test(test_right_number_from_elsewhere),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

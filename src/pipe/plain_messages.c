@@ -37,7 +37,8 @@ static int plain_send(warp_pipe *pipe, const void *data, size_t len) {
 
 static void hold(warp_pipe *pipe, const uint8_t *data, size_t len, const warp_addr *from) {
   held_head head = {.len = len, .from = *from};
-  if (pipe->held.len + sizeof head + len > WG_MESSAGES_HELD_MAX ||
+  bool over = pipe->held.len + sizeof head + len > WG_MESSAGES_HELD_MAX;
+  if ((over && pipe->held.len > 0) || /* the largest alone is over it */
       !wg_queue_push(&pipe->held, &head, sizeof head)) {
     pipe->dropped++;
   } else if (!wg_queue_push(&pipe->held, data, len)) {

@@ -207,7 +207,8 @@ static void done(wg_exchange *exchange, int status) {
 }
 
 /* A record that a server gave out must be good, and of a key that may have the name. */
-static int check_found(wg_name_job *job, const wg_name_reply *reply) {
+static int check_found(wg_exchange *exchange, const wg_name_reply *reply) {
+  const wg_name_job *job = exchange->job;
   wg_record record;
   if (reply->record == NULL) {
     return WARP_MALFORMED;
@@ -218,8 +219,10 @@ static int check_found(wg_name_job *job, const wg_name_reply *reply) {
     status = WARP_UNTRUSTED;
   }
   if (status == WARP_OK) {
-    memcpy(job->record, reply->record, reply->record_len);
-    job->record_len = reply->record_len;
+    memcpy(exchange->record, reply->record, reply->record_len);
+    exchange->record_len = reply->record_len;
+    exchange->key = record.key;
+    exchange->sequence = record.sequence;
   }
   return status;
 }
@@ -242,6 +245,7 @@ static bool take(wg_exchange *exchange, const wg_name_reply *reply) {
   if (memcmp(reply->nonce, exchange->nonce, sizeof exchange->nonce) != 0) {
     return false; /* of a request that was sent before the cookie came */
   }
+  exchange->server->silent = false;
   if (reply->has_cookie) {
     memcpy(exchange->server->cookie, reply->cookie, sizeof reply->cookie);
     exchange->server->has_cookie = true;
@@ -264,7 +268,7 @@ static bool take(wg_exchange *exchange, const wg_name_reply *reply) {
   }
   int status = wg_name_status_result(reply->status);
   if (status == WARP_OK && exchange->job->op == WG_NAME_LOOKUP) {
-    status = check_found(exchange->job, reply);
+    status = check_found(exchange, reply);
   }
   exchange->lifetime_s = reply->lifetime_s;
   done(exchange, status);

@@ -17,6 +17,9 @@ enum {
   WG_NAME_COOKIE_TRIES = 3, /* a server that goes on asking for cookies is broken */
   /* Renewal after no server answered: soon, then doubling up to half of WG_NAME_LIFETIME_S. */
   WG_NAME_RETRY_MS = 15000,
+  /* After the first good record of a look-up the other servers have this long to contradict it: one
+   * retransmission and a long round trip. Who misses it is not waited for next time. */
+  WG_NAME_GRACE_MS = 500,
 };
 
 typedef struct wg_name_job wg_name_job;
@@ -26,6 +29,7 @@ typedef struct wg_name_server {
   warp_addr addrs[WG_RESOLVE_MAX];
   size_t addr_count;
   bool stale;  /* a request was not answered: look the addresses up again */
+  bool silent; /* it missed its time: nobody waits for it until it answers again */
   size_t good; /* the address that answered last */
   bool has_cookie;
   uint8_t cookie[WG_NAME_COOKIE_LEN];
@@ -64,6 +68,10 @@ typedef struct wg_exchange {
   wg_exchange_state state;
   int status;
   uint32_t lifetime_s; /* REGISTER: granted */
+  warp_key key;        /* LOOKUP: of the record that was found */
+  uint64_t sequence;
+  uint8_t record[WARP_RECORD_MAX];
+  size_t record_len;
   wg_resolve *resolve;
   uint8_t nonce[WG_NAME_NONCE_LEN];
   uint8_t request[WG_NAME_FRAME_LEN + WG_NAME_REQUEST_MAX]; /* framed, for TCP */
@@ -93,12 +101,13 @@ struct wg_name_job {
   wg_names *names;
   uint8_t op; /* wg_name_op */
   char name[WARP_NAME_MAX + 1];
-  uint8_t record[WARP_RECORD_MAX]; /* REGISTER: to store; LOOKUP: found */
+  uint8_t record[WARP_RECORD_MAX]; /* REGISTER: to store */
   size_t record_len;
   uint64_t sequence; /* DELETE */
   wg_names_cb cb;    /* NULL once it has run, or for renewals */
   void *arg;
-  wg_timer begin, deadline;
+  wg_timer begin, deadline, grace;
+  bool in_grace, grace_over;
   wg_exchange exchanges[WG_NAME_SERVERS];
   size_t exchange_count;
 };

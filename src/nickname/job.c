@@ -27,6 +27,7 @@ static size_t rank_of(int status) {
 typedef struct outcome {
   int status;          /* the best so far */
   size_t pending;      /* exchanges under way */
+  size_t awaited;      /* of these, the ones that are worth waiting for */
   size_t good;         /* exchanges that ended with WARP_OK */
   bool silent;         /* one could not be heard */
   uint32_t lifetime_s; /* the shortest that was granted */
@@ -44,6 +45,7 @@ static outcome outcome_of(const wg_name_job *job) {
     const wg_exchange *exchange = &job->exchanges[i];
     if (exchange->state != WG_EXCHANGE_DONE) {
       sum.pending++;
+      sum.awaited += !exchange->server->silent;
       continue;
     }
     if (!any || rank_of(exchange->status) < rank_of(sum.status)) {
@@ -60,14 +62,56 @@ static outcome outcome_of(const wg_name_job *job) {
   return sum;
 }
 
-/* A look-up is over with the first good record, and a registration stands as soon as one server has
- * it; but every server shall hear of a registration or a deletion. */
+/* A registration stands as soon as one server has it. A look-up waits a little for the others: a
+ * server that lies may be the quickest. */
 static bool answers(const wg_name_job *job, const outcome *sum) {
-  return sum->pending == 0 || (sum->good > 0 && job->op != WG_NAME_DELETE);
+  if (sum->pending == 0 || job->op == WG_NAME_DELETE) {
+    return sum->pending == 0;
+  }
+  return sum->good > 0 && (job->op == WG_NAME_REGISTER || sum->awaited == 0 || job->grace_over);
 }
 
+/* Every server shall hear of a registration or a deletion. */
 static bool over(const wg_name_job *job, const outcome *sum) {
-  return sum->pending == 0 || (sum->good > 0 && job->op == WG_NAME_LOOKUP);
+  return sum->pending == 0 || (job->op == WG_NAME_LOOKUP && answers(job, sum));
+}
+
+static bool has_record(const wg_exchange *exchange) {
+  return exchange->state == WG_EXCHANGE_DONE && exchange->status == WARP_OK;
+}
+
+static size_t count_key(const wg_name_job *job, const warp_key *key) {
+  size_t count = 0;
+  for (size_t i = 0; i < job->exchange_count; i++) {
+    const wg_exchange *exchange = &job->exchanges[i];
+    count += has_record(exchange) && wg_key_equal(&exchange->key, key);
+  }
+  return count;
+}
+
+/* Which of the records that were found to believe: the newest one of the key that most servers
+ * name; NULL when two keys have as many. So one server alone can neither hand the name to somebody
+ * else nor bring back an address that its owner has left. */
+static const wg_exchange *choose(const wg_name_job *job) {
+  const wg_exchange *best = NULL;
+  size_t best_count = 0;
+  bool tied = false;
+  for (size_t i = 0; i < job->exchange_count; i++) {
+    const wg_exchange *exchange = &job->exchanges[i];
+    size_t count = has_record(exchange) ? count_key(job, &exchange->key) : 0;
+    if (count == 0) {
+      continue;
+    }
+    bool same = best != NULL && wg_key_equal(&best->key, &exchange->key);
+    if (count > best_count || (same && exchange->sequence > best->sequence)) {
+      tied = tied && same;
+      best = exchange;
+      best_count = count;
+    } else if (count == best_count && !same) {
+      tied = true;
+    }
+  }
+  return tied ? NULL : best;
 }
 
 static void free_job(wg_name_job *job) {
@@ -77,9 +121,34 @@ static void free_job(wg_name_job *job) {
   }
   wg_timer_stop(env, &job->begin);
   wg_timer_stop(env, &job->deadline);
+  wg_timer_stop(env, &job->grace);
   wg_list_remove(&job->link);
   job->names->job_count--;
   free(job);
+}
+
+/* What a look-up found, into `record`; returns its length, 0 with the reason in `*status`. */
+static size_t take_chosen(const wg_name_job *job, int *status, uint8_t record[WARP_RECORD_MAX]) {
+  if (job->op != WG_NAME_LOOKUP || *status != WARP_OK) {
+    return 0;
+  }
+  const wg_exchange *chosen = choose(job);
+  if (chosen == NULL) {
+    *status = WARP_UNTRUSTED;
+    return 0;
+  }
+  memcpy(record, chosen->record, chosen->record_len);
+  return chosen->record_len;
+}
+
+static void on_grace(void *arg) {
+  wg_name_job *job = arg;
+  job->grace_over = true;
+  for (size_t i = 0; i < job->exchange_count; i++) {
+    wg_exchange *exchange = &job->exchanges[i];
+    exchange->server->silent |= exchange->state != WG_EXCHANGE_DONE;
+  }
+  wg_job_progress(job);
 }
 
 void wg_job_progress(wg_name_job *job) {
@@ -91,10 +160,10 @@ void wg_job_progress(wg_name_job *job) {
   if (answers(job, &sum)) {
     cb = job->cb;
     job->cb = NULL;
-    if (job->op == WG_NAME_LOOKUP && sum.status == WARP_OK) {
-      len = job->record_len;
-      memcpy(record, job->record, len);
-    }
+    len = take_chosen(job, &sum.status, record);
+  } else if (job->op == WG_NAME_LOOKUP && sum.good > 0 && !job->in_grace) {
+    job->in_grace = true;
+    wg_timer_start(job->names->env, &job->grace, WG_NAME_GRACE_MS * UINT64_C(1000), on_grace, job);
   }
   if (over(job, &sum)) {
     if (job->op == WG_NAME_REGISTER) {
@@ -123,7 +192,7 @@ static void on_deadline(void *arg) {
   for (size_t i = 0; i < job->exchange_count; i++) {
     wg_exchange *exchange = &job->exchanges[i];
     if (exchange->state != WG_EXCHANGE_DONE) {
-      exchange->server->stale = true;
+      exchange->server->stale = exchange->server->silent = true;
       wg_exchange_stop(exchange, exchange->status);
     }
   }

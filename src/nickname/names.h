@@ -59,8 +59,10 @@ int wg_names_register(wg_names *names, const char *name, const uint8_t *record, 
 /* A new record of ours: takes the place of the old one in every name that is kept, and the servers
  * hear of it at once. WARP_INVALID (not ours), WARP_STATE (closing). */
 int wg_names_update(wg_names *names, const uint8_t *record, size_t len);
-/* Looks up: the first record with a good signature that any server returns. WARP_NOT_FOUND when a
- * server says so and none has it; what was wrong with the record when no server had a good one. */
+/* Looks up: of the records with a good signature that the servers return, the newest of the key
+ * that most of them name. WARP_NOT_FOUND when a server says so and none has it; what was wrong with
+ * the record when no server had a good one; WARP_UNTRUSTED also when they contradict each other,
+ * and as many say one key as the other. */
 int wg_names_lookup(wg_names *names, const char *name, wg_names_cb cb, void *arg);
 /* Takes the name back, on every server. WARP_OK when at least one deleted it, WARP_NOT_FOUND,
  * WARP_NAME_TAKEN (it is another key's). */

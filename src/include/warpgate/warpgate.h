@@ -697,7 +697,8 @@ WARP_API int warp_node_register(warp_node *node, const char *name, warp_on_name 
 /* Looks a name up. Errors before it starts as of warp_node_register. Ends with WARP_OK,
  * WARP_NOT_FOUND, WARP_NO_SERVER, WARP_TIMEOUT, WARP_LIMIT, WARP_IO, what is wrong with the record
  * that a server gave (WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_MALFORMED, WARP_VERSION,
- * WARP_UNTRUSTED), WARP_CANCELED. */
+ * WARP_UNTRUSTED), WARP_CANCELED. With several servers it is the newest record of the owner that most
+ * of them name, and WARP_UNTRUSTED when as many name another. */
 WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg);
 
 /* Asks the node whose signed record is given for its present one, through a broker that both know:

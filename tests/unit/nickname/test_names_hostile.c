@@ -175,6 +175,63 @@ static void test_bad_records(void **state) {
   stop_liar(&self);
 }
 
+/* A server that gives a name to somebody else, and is the quickest, against honest ones. */
+static void test_another_owner(void **state) {
+  (void)state;
+  static const char *const three[] = {"203.0.113.10:5301", "203.0.113.10:5300",
+                                      "198.51.100.20:5300", NULL};
+  uint8_t foreign[WARP_RECORD_MAX];
+  liar self;
+  result found;
+  sim_link slow = {.latency_us = 100000};
+  sim_network_set_link(w.site_two, &slow);
+  start_liar(&self, WG_NAME_OK);
+  self.reply.record_len = make_record(w.bob, 99, foreign);
+  self.reply.record = foreign;
+  w.names = open_names(w.a, w.alice, three);
+  assert_int_equal(do_register(w.names, w.alice, "alice", 5), WARP_OK);
+  sim_run_for(w.world, SECOND_US); /* all have it */
+  assert_int_equal(do_lookup(w.names, "alice", &found), WARP_OK);
+  assert_int_equal(sequence_of(&found), 5); /* two against one */
+  w.others = open_names(w.b, w.bob, LIAR_AND_ONE);
+  assert_int_equal(do_lookup(w.others, "alice", &found), WARP_UNTRUSTED);
+  assert_int_equal(found.len, 0);
+  stop_liar(&self);
+}
+
+/* A server that brings back what its owner has replaced. */
+static void test_old_record(void **state) {
+  (void)state;
+  uint8_t old[WARP_RECORD_MAX];
+  liar self;
+  result found;
+  start_liar(&self, WG_NAME_OK);
+  self.reply.record_len = make_record(w.alice, 4, old);
+  self.reply.record = old;
+  w.names = open_names(w.a, w.alice, LIAR_AND_ONE);
+  assert_int_equal(do_register(w.names, w.alice, "alice", 5), WARP_OK);
+  sim_run_for(w.world, SECOND_US);
+  assert_int_equal(do_lookup(w.names, "alice", &found), WARP_OK);
+  assert_int_equal(sequence_of(&found), 5);
+  stop_liar(&self);
+}
+
+/* A dead server is waited for once. */
+static void test_dead_server_delays_once(void **state) {
+  (void)state;
+  static const char *const dead[] = {"203.0.113.10:9", "203.0.113.10:5300", NULL};
+  result found;
+  w.others = open_names(w.b, w.alice, ONE);
+  assert_int_equal(do_register(w.others, w.alice, "alice", 5), WARP_OK);
+  w.names = open_names(w.a, w.bob, dead);
+  uint64_t begun_us = sim_now_us(w.world);
+  assert_int_equal(do_lookup(w.names, "alice", &found), WARP_OK);
+  assert_in_range(sim_now_us(w.world) - begun_us, 500000, 700000);
+  begun_us = sim_now_us(w.world);
+  assert_int_equal(do_lookup(w.names, "alice", &found), WARP_OK);
+  assert_true(sim_now_us(w.world) - begun_us < 200000);
+}
+
 static void test_forged_replies(void **state) {
   (void)state;
   liar self;
@@ -218,10 +275,17 @@ static void test_statuses(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      TEST(test_loss),           TEST(test_tcp_where_udp_does_not_pass),
-      TEST(test_nobody_there),   TEST(test_dead_resolver),
-      TEST(test_server_moves),   TEST(test_bad_records),
-      TEST(test_forged_replies), TEST(test_statuses),
+      TEST(test_loss),
+      TEST(test_tcp_where_udp_does_not_pass),
+      TEST(test_nobody_there),
+      TEST(test_dead_resolver),
+      TEST(test_server_moves),
+      TEST(test_bad_records),
+      TEST(test_another_owner),
+      TEST(test_old_record),
+      TEST(test_dead_server_delays_once),
+      TEST(test_forged_replies),
+      TEST(test_statuses),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

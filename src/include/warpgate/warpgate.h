@@ -544,9 +544,9 @@ WARP_API int warp_pipe_del_pipe(warp_pipe *pipe, warp_pipe *to);
 typedef struct warp_link warp_link;
 
 enum {
-  WARP_LINK_MESSAGE_MAX = 1 << 20,  /* bytes of one message */
-  WARP_LINK_QUEUE_MAX = 4 << 20,    /* bytes that wait to be sent before WARP_AGAIN */
-  WARP_LINK_STALL_MS = 30000,       /* closing gives up when nothing moves for so long */
+  WARP_LINK_MESSAGE_MAX = 1 << 20, /* bytes of one message */
+  WARP_LINK_QUEUE_MAX = 4 << 20,   /* bytes that wait to be sent before WARP_AGAIN */
+  WARP_LINK_STALL_MS = 30000,      /* closing gives up when nothing moves for so long */
 };
 
 /* One whole message; `data` is valid until the callback returns. */
@@ -582,8 +582,8 @@ WARP_API int warp_link_shutdown(warp_link *link);
 /* Stops handing out messages, or goes on. The peer is held back by what the link's buffers hold (at
  * most 4 MiB). WARP_INVALID on NULL. */
 WARP_API int warp_link_pause(warp_link *link, bool paused);
-/* The pipe below, for warp_pipe_get_info only; owned by the link. NULL on NULL and when the link has
- * broken. */
+/* The pipe below, for warp_pipe_get_info only; owned by the link. NULL on NULL and when the link
+ * has broken. */
 WARP_API warp_pipe *warp_link_pipe(warp_link *link);
 /* Closes the link: what was sent still arrives, as long as something moves within
  * WARP_LINK_STALL_MS, and what comes is dropped; then the pipe is closed, the memory freed and `cb`
@@ -697,8 +697,8 @@ WARP_API int warp_node_register(warp_node *node, const char *name, warp_on_name 
 /* Looks a name up. Errors before it starts as of warp_node_register. Ends with WARP_OK,
  * WARP_NOT_FOUND, WARP_NO_SERVER, WARP_TIMEOUT, WARP_LIMIT, WARP_IO, what is wrong with the record
  * that a server gave (WARP_BAD_SIGNATURE, WARP_EXPIRED, WARP_MALFORMED, WARP_VERSION,
- * WARP_UNTRUSTED), WARP_CANCELED. With several servers it is the newest record of the owner that most
- * of them name, and WARP_UNTRUSTED when as many name another. */
+ * WARP_UNTRUSTED), WARP_CANCELED. With several servers it is the newest record of the owner that
+ * most of them name, and WARP_UNTRUSTED when as many name another. */
 WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb, void *arg);
 
 /* Asks the node whose signed record is given for its present one, through a broker that both know:

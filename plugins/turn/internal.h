@@ -58,7 +58,7 @@ typedef struct turn_state {
   warp_udp_socket *direct;
   warp_addr theirs; /* the peer's relayed address; family 0: not told */
   bool told;        /* the peer knows our relayed address */
-  bool asked, asked_in_need, peer_in_need;
+  bool asked_in_need, peer_in_need;
   bool secured, heard, over;
 } turn_state;
 

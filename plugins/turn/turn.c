@@ -135,7 +135,6 @@ static int ask_peer(warp_attempt *attempt, bool in_need) {
   turn_state *state = state_of(attempt);
   uint8_t message[TURN_MESSAGE_MAX];
   size_t len = wg_turn_write_wanted(in_need, message);
-  state->asked = true;
   state->asked_in_need = in_need;
   return warp_attempt_signal(attempt, TURN_WANTED, message, len);
 }

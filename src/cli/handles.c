@@ -73,6 +73,7 @@ static void took(cli_reader *reader, ssize_t len) {
     return;
   }
   reader->ended = len <= 0;
+  reader->total += len > 0 ? (uint64_t)len : 0;
   reader->cb(reader->arg, reader->buffer, len > 0 ? (size_t)len : 0);
 }
 
@@ -235,6 +236,7 @@ void cli_writer_send(cli_writer *writer, const uint8_t *data, size_t len) {
   if (writer->error != 0 || writer->closing || len == 0) {
     return;
   }
+  writer->total += len;
   if (writer->handle.is_file) {
     send_file(writer, data, len);
   } else {

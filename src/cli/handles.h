@@ -45,7 +45,8 @@ struct cli_reader {
   cli_reader_cb cb;
   void *arg;
   bool wanted, ended, closing;
-  bool busy; /* a read of a file is under way */
+  bool busy;      /* a read of a file is under way */
+  uint64_t total; /* bytes read so far */
   uv_fs_t request;
   cli_closed_cb closed;
   void *closed_arg;
@@ -62,8 +63,9 @@ void cli_reader_close(cli_reader *reader, cli_closed_cb closed, void *arg);
 typedef struct cli_writer cli_writer;
 struct cli_writer {
   cli_handle handle;
-  size_t queued; /* bytes that wait */
-  int error;     /* of libuv's: nobody reads any more; what is written is dropped */
+  size_t queued;  /* bytes that wait */
+  uint64_t total; /* bytes taken so far */
+  int error;      /* of libuv's: nobody reads any more; what is written is dropped */
   bool closing, gone;
   void (*on_change)(void *arg); /* the queue is empty again, or it broke; may be NULL */
   void *arg;

@@ -12,6 +12,7 @@
 enum { LINE_MAX_LEN = 4096 };
 
 static bool in_json;
+static bool status_shown; /* the cursor stands in a line that is to be replaced */
 
 void cli_say_in_json(bool on) {
   in_json = on;
@@ -45,7 +46,23 @@ static void say(const char *prefix, const char *format, va_list args) {
   vsnprintf(line + len, sizeof line - len - 1, format, args);
   len = strlen(line);
   line[len++] = '\n';
+  cli_status(NULL);
   write_all(line, len);
+}
+
+bool cli_has_status(void) {
+  return !in_json && isatty(STDERR_FILENO);
+}
+
+void cli_status(const char *text) {
+  static const char erase[] = "\r\033[K"; /* ECMA-48: to the line's begin, erase to its end */
+  if (status_shown || text != NULL) {
+    write_all(erase, sizeof erase - 1);
+  }
+  if (text != NULL) {
+    write_all(text, strlen(text));
+  }
+  status_shown = text != NULL;
 }
 
 static json_t *message_event(const char *kind, const char *format, va_list args) {

@@ -17,6 +17,10 @@ int cli_error(int exit_status, const char *format, ...) __attribute__((format(pr
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line as it is, of text mode only. */
 void cli_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Is standard error a terminal, and for lines of text? */
+bool cli_has_status(void);
+/* Where cli_has_status: shows a line that the next one replaces; NULL takes it away. */
+void cli_status(const char *text);
 /* An object of JSON mode only; taken over. NULL (out of memory) is passed over. */
 void cli_event(json_t *event);
 /* Copies text that may come from a stranger: what is not printable ASCII becomes '?', so that it

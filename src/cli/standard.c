@@ -39,12 +39,14 @@ void cli_standard_start(cli_standard *standard, cli_run *run, warp_pipe *pipe) {
     return;
   }
   standard->started = true;
+  cli_progress_start(&standard->progress, &run->uv, &bridge->reader, &bridge->writer);
   bridge->wait_s = run->options->wait_s;
   cli_bridge_start(bridge, &run->uv, pipe, on_bridge, standard);
 }
 
 void cli_standard_stop(cli_standard *standard) {
   if (standard->started) {
+    cli_progress_stop(&standard->progress);
     cli_bridge_close(&standard->bridge, NULL, NULL);
   }
 }

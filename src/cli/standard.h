@@ -3,12 +3,14 @@
 #define CLI_STANDARD_H
 
 #include "cli/bridge.h"
+#include "cli/progress.h"
 #include "cli/run.h"
 
 typedef struct cli_standard {
   cli_run *run;
   bool started;
   cli_bridge bridge;
+  cli_progress progress;
 } cli_standard;
 
 /* Takes the pipe over. When it is over the run stops: with CLI_OK, with CLI_FAILED when the pipe

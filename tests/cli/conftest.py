@@ -83,10 +83,10 @@ class Warpgate:
         }
 
     def start(self, *args, env={}, **options):
-        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **options}
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        options = {**pipes, **options}
         return subprocess.Popen(
             [self.program, *map(str, args)],
-            stderr=subprocess.PIPE,
             env={**self.environment, **env},
             cwd=self.home,
             **options,

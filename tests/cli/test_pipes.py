@@ -158,6 +158,28 @@ def test_a_person_at_a_terminal(warpgate):
     os.close(person)
 
 
+def test_progress_at_a_terminal(warpgate, echo):
+    """A transfer that takes more than a second says how far it is, in one line."""
+    person, terminal = pty.openpty()
+    process = warpgate.start("connect", "--loopback", echo.address, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+    with kill_at_exit(process):
+        process.stdin.write(noise(300_000))
+        process.stdin.flush()
+        assert len(process.stdout.read(300_000)) == 300_000
+        while b"/s" not in seen:
+            seen += os.read(person, 4096)
+        process.stdin.close()
+        with contextlib.suppress(OSError):  # the terminal's other end is closed
+            while data := os.read(person, 4096):
+                seen += data
+        assert process.wait(timeout=60) == 0
+    os.close(person)
+    assert b"\r\x1b[K300.0 kB sent, 300.0 kB received, " in seen
+    assert seen.endswith(b"/s\r\n"), "the last line stays"
+
+
 def test_interrupt_is_130(warpgate, echo):
     for number in (signal.SIGINT, signal.SIGTERM):
         with warpgate.running("connect", "--loopback", echo.address) as one:

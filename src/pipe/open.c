@@ -187,7 +187,7 @@ void wg_opened_ready(wg_opened *opened) {
 /* ---- steps ----------------------------------------------------------------------------------- */
 
 static void on_tcp_timeout(void *arg) {
-  wg_opened_fail(arg, WARP_TIMEOUT, "nobody answered");
+  wg_opened_next(arg, WARP_TIMEOUT, "nobody answered");
 }
 
 /* The default interface's address, where a server has no route. */
@@ -240,10 +240,26 @@ static void open_socket(wg_opened *opened) {
     done = false; /* wg_plain_connected goes on */
   }
   if (status != WARP_OK) {
-    wg_opened_fail(opened, status, "");
+    wg_opened_next(opened, status, "");
   } else if (done) {
     wg_opened_ready(opened);
   }
+}
+
+void wg_opened_next(wg_opened *opened, int status, const char *detail) {
+  wg_timer_stop(opened->pipe->env, &opened->timer);
+  if (opened->addr_count == 0) {
+    wg_opened_fail(opened, status, detail);
+    return;
+  }
+  if (opened->tcp != NULL) {
+    opened->pipe->env->ops->tcp_reset(opened->tcp);
+    opened->tcp = NULL;
+  }
+  opened->dest = opened->addrs[0];
+  opened->addr_count--;
+  memmove(opened->addrs, opened->addrs + 1, opened->addr_count * sizeof opened->addrs[0]);
+  open_socket(opened); /* as deep as the name has addresses, at most */
 }
 
 static void on_resolved(void *arg, int status, const warp_addr *addrs, size_t count) {
@@ -257,8 +273,9 @@ static void on_resolved(void *arg, int status, const warp_addr *addrs, size_t co
     wg_opened_fail(opened, status, "the name of the destination was not resolved");
     return;
   }
-  opened->dest = addrs[0];
-  open_socket(opened);
+  opened->addr_count = count < WG_RESOLVE_MAX ? count : WG_RESOLVE_MAX;
+  memcpy(opened->addrs, addrs, opened->addr_count * sizeof addrs[0]);
+  wg_opened_next(opened, WARP_OK, "");
 }
 
 static void on_resolve_timeout(void *arg) {

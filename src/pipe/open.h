@@ -27,6 +27,9 @@ typedef struct wg_opened {
   warp_pipe_on_up on_up;
   void *up_arg;
 
+  warp_addr addrs[WG_RESOLVE_MAX]; /* of the name: those that are still to be tried */
+  size_t addr_count;
+
   wg_timer timer; /* the next step, or its deadline */
   uint64_t begun_us;
   wg_resolve *resolve;
@@ -62,6 +65,8 @@ void wg_opened_free(wg_opened *opened); /* NULL is allowed */
 void wg_opened_cancel(warp_pipe *pipe);
 /* It is usable: the application is told, and may close it. */
 void wg_opened_ready(wg_opened *opened);
+/* No connection: goes on with the name's next address, or fails. */
+void wg_opened_next(wg_opened *opened, int status, const char *detail);
 /* A step failed; the application hears of it soon. */
 void wg_opened_fail(wg_opened *opened, int status, const char *detail);
 

@@ -204,8 +204,12 @@ static void plain_carrier_ended(warp_pipe *pipe, int status) {
     wg_opened_fail(pipe->opened, status, "the connection ended before TLS was up");
   } else if (pipe->state == WG_PIPE_CLOSING && status != WARP_CLOSED) {
     wg_pipe_finish(pipe);
-  } else if (pipe->state == WG_PIPE_OPEN && pipe->delivering) {
-    settle_end(pipe);
+  } else if (pipe->state == WG_PIPE_OPEN) {
+    /* An end that nothing came before need not wait for somebody who takes it. */
+    bool bare = pipe->held.len == 0 && pipe->opened->tls == NULL;
+    if (pipe->delivering || bare || status != WARP_CLOSED) {
+      settle_end(pipe);
+    }
   }
 }
 
@@ -265,7 +269,7 @@ static void on_open(void *arg, int status) {
   if (status == WARP_OK) {
     wg_plain_connected(opened);
   } else {
-    wg_opened_fail(opened, status, "");
+    wg_opened_next(opened, status, "");
   }
   wg_pipe_leave(pipe);
 }

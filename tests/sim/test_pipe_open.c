@@ -51,6 +51,25 @@ static void a_name_is_looked_up(void **state) {
   destroy(&p);
 }
 
+/* A name with a dead address and a living one. */
+static void the_next_address_is_tried(void **state) {
+  (void)state;
+  pair p;
+  build(&p);
+  sim_add_name(p.world, "two.test", "192.0.2.1");
+  sim_add_name(p.world, "two.test", "192.0.2.129");
+  hand server = {0}, client = {0};
+  serve(&p, &server, WARP_TCP, WARP_IP4);
+  dial(&p, &client, WARP_TCP, "two.test:7", NULL);
+  say(client.pipe, "found");
+  pass(&p, 100);
+  assert_bytes(&server.heard, "found");
+  hand_free(&client);
+  hand_free(&server);
+  pass(&p, 3000);
+  destroy(&p);
+}
+
 static int how_it_fails(pair *p, const warp_pipe_options *options, unsigned within_ms) {
   hand h = {0};
   hand_open(p, &h, p->a, options);
@@ -171,6 +190,66 @@ static void a_server_has_many_clients(void **state) {
   hand_free(&server);
   pass(&p, 3000);
   destroy(&p);
+}
+
+/* A server that only talks has no ended clients left, though nobody takes what they send. */
+static void a_server_that_only_talks(void **state) {
+  (void)state;
+  pair p;
+  build(&p);
+  hand server = {.watch_client = true};
+  warp_route route = {.addr = wg_addr_any(WARP_IP4, 7)};
+  warp_pipe_options options = {
+      .transport = WARP_TCP, .route = &route, .on_up = on_hand_up, .arg = &server};
+  hand_open(&p, &server, p.b, &options);
+  pass(&p, 1);
+  for (unsigned i = 0; i < 3; i++) {
+    hand client = {0};
+    dial(&p, &client, WARP_TCP, "192.0.2.129:7", NULL);
+    assert_int_equal(warp_pipe_add_msg_cb(client.pipe, on_hand_msg, &client), WARP_OK);
+    say(server.client, "the time");
+    pass(&p, 100);
+    assert_bytes(&client.heard, "the time");
+    hand_free(&client);
+    pass(&p, 100);
+    assert_int_equal(server.ended, i + 1);
+    assert_null(wg_first_client(server.pipe));
+  }
+  hand_free(&server);
+  pass(&p, 3000);
+  destroy(&p);
+}
+
+/* What the peer does not take in time is thrown away, and what it takes is all sent. */
+static void closing_takes_as_long_as_was_said(void **state) {
+  (void)state;
+  for (int patient = 0; patient < 2; patient++) {
+    pair p;
+    build(&p);
+    hand server = {0}, client = {0};
+    serve(&p, &server, WARP_TCP, WARP_IP4);
+    warp_net_conf conf = warp_net_conf_default();
+    conf.linger_ms = patient ? 60000 : 500;
+    dial(&p, &client, WARP_TCP, "192.0.2.129:7", &conf);
+    assert_int_equal(warp_pipe_pause(server.client, true), WARP_OK);
+    static uint8_t bytes[1 << 20];
+    for (int i = 0; i < 3; i++) {
+      assert_int_equal(warp_pipe_send(client.pipe, bytes, sizeof bytes), WARP_OK);
+    }
+    hand_close(&client);
+    pass(&p, 5000);
+    warp_pipe_pause(server.client, false);
+    pass(&p, 10000);
+    if (patient) {
+      assert_int_equal(server.heard.len, 3 * sizeof bytes);
+    } else {
+      assert_in_range(server.heard.len, 0, 3 * sizeof bytes - 1);
+    }
+    hand_free(&server);
+    pass(&p, 3000);
+    wg_queue_free(&client.heard);
+    destroy(&p);
+  }
 }
 
 static void an_end_says_whose_it_was(void **state) {
@@ -392,10 +471,13 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_kind_echoes),
       cmocka_unit_test(a_name_is_looked_up),
+      cmocka_unit_test(the_next_address_is_tried),
       cmocka_unit_test(each_step_has_its_time),
       cmocka_unit_test(closing_cancels_the_opening),
       cmocka_unit_test(nothing_is_lost_before_the_first_subscription),
       cmocka_unit_test(a_server_has_many_clients),
+      cmocka_unit_test(a_server_that_only_talks),
+      cmocka_unit_test(closing_takes_as_long_as_was_said),
       cmocka_unit_test(an_end_says_whose_it_was),
       cmocka_unit_test(a_half_closed_stream_goes_on),
       cmocka_unit_test(any_callback_may_close),

@@ -122,10 +122,10 @@ WARP_API void warp_loop_stop(warp_loop *loop);
  * warp_loop_run running, but not a wrapped loop that the program runs itself.
  * WARP_INVALID on NULL, WARP_LIMIT when 1024 calls already wait. */
 WARP_API int warp_loop_post(warp_loop *loop, void (*cb)(void *arg), void *arg);
-/* Frees the loop. Every node must be closed before; WARP_STATE if something is still open, if calls
- * of warp_loop_post still wait, or from inside warp_loop_run; WARP_INVALID on NULL. Connections
- * that still send their rest take up to 2 s: a loop of the library's own runs that long in here;
- * the program must run a wrapped one until it has nothing more to do. */
+/* Frees the loop. Every node and pipe must be closed before; WARP_STATE if something is still open,
+ * if calls of warp_loop_post still wait, or from inside warp_loop_run; WARP_INVALID on NULL.
+ * Connections that still send their rest take up to 2 s: a loop of the library's own runs that long
+ * in here; the program must run a wrapped one until it has nothing more to do. */
 WARP_API int warp_loop_close(warp_loop *loop);
 
 /* ---- configuration --------------------------------------------------------------------------- */
@@ -387,7 +387,7 @@ typedef struct warp_net_conf {
   uint32_t ssl_handshake_ms; /* 4000 */
   uint16_t sock_proto;       /* third argument of socket(); 0 */
   uint32_t recv_timeout_ms;  /* 2000; of warp_pipe_recv and its kin when they are given 0 */
-  uint32_t con_timeout_ms;   /* 2000; TCP */
+  uint32_t con_timeout_ms;   /* 2000; TCP, for each address that a name has */
   size_t max_qsize;    /* messages that a subscription's queue holds; 0: WARP_QUEUE_MESSAGES */
   bool enable_msg_ids; /* messages (not streams): what the same sender sent among the last ... */
   size_t max_msg_ids;  /* ... so many is dropped: 1000, at most 10000 */

@@ -7,70 +7,54 @@ enum { BACKLOG_MAX = 1 << 20 };
 
 static void settle(cli_bridge *bridge);
 
-static void finish(cli_bridge *bridge, cli_bridge_end end, int status) {
-  cli_bridge_cb cb = bridge->cb;
-  warp_pipe_close(bridge->pipe);
-  bridge->pipe = NULL;
-  bridge->cb = NULL;
-  uv_timer_stop(&bridge->quiet);
-  if (cb != NULL) {
-    cb(bridge->arg, end, status);
+static void on_one_closed(void *arg) {
+  cli_bridge *bridge = arg;
+  if (--bridge->closing == 0 && bridge->closed != NULL) {
+    bridge->closed(bridge->closed_arg);
   }
+}
+
+/* The link is gone: what was sent is with the peer, unless it broke. */
+static void on_link_closed(void *arg, int status) {
+  (void)status;
+  cli_bridge *bridge = arg;
+  cli_bridge_cb cb = bridge->cb;
+  bridge->leaving = false;
+  bridge->cb = NULL;
+  if (cb != NULL) {
+    cb(bridge->arg, bridge->end, bridge->broken);
+  } else {
+    on_one_closed(bridge); /* cli_bridge_close waits for it */
+  }
+}
+
+static void finish(cli_bridge *bridge, cli_bridge_end end) {
+  warp_link *link = bridge->link;
+  bridge->end = end;
+  bridge->link = NULL;
+  bridge->leaving = true;
+  warp_link_close(link, on_link_closed, bridge);
 }
 
 /* ---- to the peer ----------------------------------------------------------------------------- */
 
-/* Sends what is held. True when all of it is gone. */
+/* Sends what is held. True when it is gone. */
 static bool send_held(cli_bridge *bridge) {
-  while (bridge->held_len > 0) {
-    size_t len = bridge->held_len;
-    if (bridge->messages && len > WARP_MESSAGE_MAX) {
-      len = WARP_MESSAGE_MAX;
-    }
-    int status = warp_pipe_send(bridge->pipe, bridge->held, len);
-    if (status == WARP_AGAIN) {
-      return false;
-    }
-    if (status != WARP_OK) { /* on_end says why */
-      bridge->held_len = 0;
-      return true;
-    }
-    bridge->held += len;
-    bridge->held_len -= len;
+  if (bridge->held_len > 0 &&
+      warp_link_send(bridge->link, bridge->held, bridge->held_len) == WARP_AGAIN) {
+    return false;
   }
+  bridge->held_len = 0; /* of other errors on_end tells */
   return true;
-}
-
-static void on_quiet(uv_timer_t *timer) {
-  cli_bridge *bridge = timer->data;
-  bridge->down = CLI_ENDING;
-  settle(bridge);
-}
-
-static void wait_for_quiet(cli_bridge *bridge) {
-  uv_timer_start(&bridge->quiet, on_quiet, bridge->wait_s * UINT64_C(1000), 0);
-}
-
-static void end_input(cli_bridge *bridge) {
-  if (bridge->messages) {
-    /* There is no half of a message pipe: the peer's answers may be on their way. */
-    bridge->up = CLI_ENDED;
-    wait_for_quiet(bridge);
-  } else {
-    bridge->up = CLI_ENDING;
-    if (warp_pipe_shutdown(bridge->pipe) != WARP_OK) { /* on_end says why */
-      bridge->up = CLI_ENDED;
-    }
-  }
 }
 
 static void on_input(void *arg, const uint8_t *data, size_t len) {
   cli_bridge *bridge = arg;
-  if (bridge->pipe == NULL || bridge->up != CLI_FLOWING) {
+  if (bridge->link == NULL || bridge->up != CLI_FLOWING) {
     return;
   }
   if (len == 0) {
-    end_input(bridge);
+    bridge->up = warp_link_shutdown(bridge->link) == WARP_OK ? CLI_ENDING : CLI_ENDED;
     settle(bridge);
     return;
   }
@@ -81,8 +65,8 @@ static void on_input(void *arg, const uint8_t *data, size_t len) {
   }
 }
 
-static void on_drain(void *arg, warp_pipe *pipe) {
-  (void)pipe;
+static void on_drain(void *arg, warp_link *link) {
+  (void)link;
   cli_bridge *bridge = arg;
   if (bridge->up == CLI_ENDING) {
     bridge->up = CLI_ENDED;
@@ -94,7 +78,7 @@ static void on_drain(void *arg, warp_pipe *pipe) {
 
 /* ---- from the peer --------------------------------------------------------------------------- */
 
-static void on_data(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len) {
+static void on_message(void *arg, warp_link *link, const uint8_t *data, size_t len) {
   cli_bridge *bridge = arg;
   if (bridge->down != CLI_FLOWING) {
     return; /* nobody reads it */
@@ -102,10 +86,7 @@ static void on_data(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len)
   cli_writer_send(&bridge->writer, data, len);
   if (bridge->writer.queued > BACKLOG_MAX && !bridge->paused) {
     bridge->paused = true;
-    (void)warp_pipe_pause(pipe, true);
-  }
-  if (bridge->messages && bridge->up == CLI_ENDED) {
-    wait_for_quiet(bridge);
+    (void)warp_link_pause(link, true);
   }
   if (bridge->writer.error != 0) {
     settle(bridge);
@@ -114,27 +95,28 @@ static void on_data(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len)
 
 static void on_writer(void *arg) {
   cli_bridge *bridge = arg;
-  if (bridge->pipe == NULL) {
+  if (bridge->link == NULL) {
     return;
   }
   if (bridge->paused) {
     bridge->paused = false;
-    (void)warp_pipe_pause(bridge->pipe, false);
+    (void)warp_link_pause(bridge->link, false);
   }
   settle(bridge);
 }
 
-static void on_end(void *arg, warp_pipe *pipe, int status) {
-  (void)pipe;
+static void on_end(void *arg, warp_link *link, int status) {
+  (void)link;
   cli_bridge *bridge = arg;
-  bool half = status == WARP_CLOSED && !bridge->messages;
-  if (status != WARP_CLOSED) {
-    bridge->broken = status;
-  }
-  if (!half) {
+  if (status == WARP_OK) {
+    if (bridge->up == CLI_FLOWING && bridge->reader.handle.is_terminal) {
+      cli_note("the other side has ended; end your input (Ctrl-D) to end this one");
+    }
+  } else {
     bridge->up = CLI_ENDED;
-  } else if (bridge->up == CLI_FLOWING && bridge->reader.handle.is_terminal) {
-    cli_note("the other side has ended; end your input (Ctrl-D) to end this one");
+    if (status != WARP_CLOSED) {
+      bridge->broken = status;
+    }
   }
   if (bridge->down == CLI_FLOWING) {
     bridge->down = CLI_ENDING;
@@ -150,9 +132,12 @@ static void nothing(void *arg) {
 
 /* What follows from how both directions stand. */
 static void settle(cli_bridge *bridge) {
+  if (bridge->link == NULL) {
+    return;
+  }
   if (bridge->writer.error != 0 && bridge->down != CLI_ENDED) {
     if (!bridge->may_lose_reader) {
-      finish(bridge, CLI_BRIDGE_NO_READER, WARP_OK);
+      finish(bridge, CLI_BRIDGE_NO_READER);
       return;
     }
     bridge->down = CLI_ENDED;
@@ -161,56 +146,39 @@ static void settle(cli_bridge *bridge) {
     bridge->down = CLI_ENDED;
     cli_writer_close(&bridge->writer, nothing, NULL); /* its reader sees the end now */
   }
-  if (bridge->broken != WARP_OK && bridge->down == CLI_ENDED) {
-    finish(bridge, CLI_BRIDGE_BROKE, bridge->broken);
-  } else if (bridge->up == CLI_ENDED && bridge->down == CLI_ENDED) {
-    finish(bridge, CLI_BRIDGE_DONE, WARP_OK);
+  if (bridge->up == CLI_ENDED && bridge->down == CLI_ENDED) {
+    finish(bridge, bridge->broken != WARP_OK ? CLI_BRIDGE_BROKE : CLI_BRIDGE_DONE);
   }
 }
 
-void cli_bridge_start(cli_bridge *bridge, uv_loop_t *loop, warp_pipe *pipe, cli_bridge_cb cb,
+void cli_bridge_start(cli_bridge *bridge, uv_loop_t *loop, warp_link *link, cli_bridge_cb cb,
                       void *arg) {
-  warp_pipe_handlers handlers = {
-      .on_data = on_data, .on_end = on_end, .on_drain = on_drain, .arg = bridge};
-  warp_pipe_info info;
-  warp_pipe_get_info(pipe, &info);
-  bridge->pipe = pipe;
-  bridge->messages = info.kind == WARP_MESSAGES;
+  bridge->link = link;
   bridge->cb = cb;
   bridge->arg = arg;
-  warp_pipe_set_handlers(pipe, &handlers);
-  uv_timer_init(loop, &bridge->quiet);
-  bridge->quiet.data = bridge;
+  warp_link_on_message(link, on_message, bridge);
+  warp_link_on_end(link, on_end, bridge);
+  warp_link_on_drain(link, on_drain, bridge);
   cli_writer_start(&bridge->writer, on_writer, bridge);
   cli_reader_start(&bridge->reader, loop, on_input, bridge);
 }
 
 void cli_bridge_lose_reader(cli_bridge *bridge) {
-  if (bridge->pipe != NULL && bridge->down != CLI_ENDED) {
+  if (bridge->link != NULL && bridge->down != CLI_ENDED) {
     bridge->down = CLI_ENDED;
     settle(bridge);
   }
-}
-
-static void on_one_closed(void *arg) {
-  cli_bridge *bridge = arg;
-  if (--bridge->closing == 0 && bridge->closed != NULL) {
-    bridge->closed(bridge->closed_arg);
-  }
-}
-
-static void on_timer_closed(uv_handle_t *handle) {
-  on_one_closed(handle->data);
 }
 
 void cli_bridge_close(cli_bridge *bridge, cli_closed_cb closed, void *arg) {
   bridge->closed = closed;
   bridge->closed_arg = arg;
   bridge->cb = NULL;
-  warp_pipe_close(bridge->pipe);
-  bridge->pipe = NULL;
-  bridge->closing = 3;
+  bridge->closing = 2;
+  if (bridge->link != NULL) {
+    finish(bridge, CLI_BRIDGE_DONE);
+  }
+  bridge->closing += bridge->leaving;
   cli_reader_close(&bridge->reader, on_one_closed, bridge);
   cli_writer_close(&bridge->writer, on_one_closed, bridge);
-  uv_close((uv_handle_t *)&bridge->quiet, on_timer_closed);
 }

@@ -1,7 +1,7 @@
 /*
- * A warpgate pipe on one side, a reader and a writer of ours on the other: standard input and
- * output, or those of a child. Both directions are held back by who is slower, and each ends by
- * itself.
+ * A link on one side, a reader and a writer of ours on the other: standard input and output, or
+ * those of a child. The link's messages are pieces of one stream. Both directions are held back by
+ * who is slower, and each ends by itself.
  */
 #ifndef CLI_BRIDGE_H
 #define CLI_BRIDGE_H
@@ -13,11 +13,11 @@
 /* Why a bridge is over. */
 typedef enum cli_bridge_end {
   CLI_BRIDGE_DONE,      /* both directions came to their end */
-  CLI_BRIDGE_BROKE,     /* the pipe broke; the status says why */
+  CLI_BRIDGE_BROKE,     /* the link broke; the status says why */
   CLI_BRIDGE_NO_READER, /* nobody reads what comes from the peer */
 } cli_bridge_end;
 
-/* The pipe is closed already. Comes once, from the loop. */
+/* The link is closed already. Comes once, from the loop. */
 typedef void (*cli_bridge_cb)(void *arg, cli_bridge_end end, int status);
 
 /* One direction. */
@@ -32,16 +32,15 @@ typedef struct cli_bridge {
   cli_writer writer;
   /* A broken writer is no reason to stop what goes to the peer: a child that reads nothing. */
   bool may_lose_reader;
-  unsigned wait_s; /* messages: how long to wait for more when the input has ended */
 
-  warp_pipe *pipe; /* NULL once closed */
-  bool messages;
+  warp_link *link;     /* NULL once closed */
   cli_flow up, down;   /* to the peer, from the peer */
-  const uint8_t *held; /* of the input, not taken by the pipe yet */
+  const uint8_t *held; /* of the input, not taken by the link yet */
   size_t held_len;
-  bool paused; /* the pipe is, because the writer is slow */
-  int broken;  /* why the pipe broke, WARP_OK while it has not */
-  uv_timer_t quiet;
+  bool paused; /* the link is, because the writer is slow */
+  int broken;  /* why the link broke, WARP_OK while it has not */
+  cli_bridge_end end;
+  bool leaving; /* the link is being closed */
   cli_bridge_cb cb;
   void *arg;
   unsigned closing; /* handles that are still to be closed */
@@ -49,8 +48,8 @@ typedef struct cli_bridge {
   void *closed_arg;
 } cli_bridge;
 
-/* Takes the pipe over and begins. The bridge is zeroed but for the fields above `pipe`. */
-void cli_bridge_start(cli_bridge *bridge, uv_loop_t *loop, warp_pipe *pipe, cli_bridge_cb cb,
+/* Takes the link over and begins. The bridge is zeroed but for the fields above `link`. */
+void cli_bridge_start(cli_bridge *bridge, uv_loop_t *loop, warp_link *link, cli_bridge_cb cb,
                       void *arg);
 /* Nothing will be read from the writer any more: its child is gone. */
 void cli_bridge_lose_reader(cli_bridge *bridge);

@@ -112,14 +112,14 @@ static int spawn(child *self, uv_loop_t *loop, const char *command, char **envir
   return uv_spawn(loop, &self->process, &options);
 }
 
-void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_pipe *pipe) {
+void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_link *link) {
   char own[OWN_VARIABLES][VARIABLE_LEN];
   warp_pipe_info info;
-  warp_pipe_get_info(pipe, &info);
+  warp_pipe_get_info(warp_link_pipe(link), &info);
   child *self = calloc(1, sizeof *self);
   char **environment = make_environment(&info, own);
   if (self == NULL || environment == NULL) {
-    warp_pipe_close(pipe);
+    warp_link_close(link, NULL, NULL);
     free(self);
     free(environment);
     return;
@@ -128,7 +128,6 @@ void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_pipe 
   self->process.data = self;
   self->open = 2;
   self->bridge.may_lose_reader = true;
-  self->bridge.wait_s = run->options->wait_s;
   self->bridge.reader.handle.fd = self->bridge.writer.handle.fd = -1;
   uv_pipe_init(&run->uv, &self->bridge.reader.handle.uv.pipe, 0);
   uv_pipe_init(&run->uv, &self->bridge.writer.handle.uv.pipe, 0);
@@ -136,7 +135,7 @@ void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_pipe 
   int error = spawn(self, &run->uv, command, environment);
   free(environment);
   self->running = error == 0;
-  cli_bridge_start(&self->bridge, &run->uv, pipe, on_bridge, self);
+  cli_bridge_start(&self->bridge, &run->uv, link, on_bridge, self);
   if (error != 0) {
     cli_note("cannot run the command: %s", uv_strerror(error));
     uv_close((uv_handle_t *)&self->process, on_process_closed);

@@ -1,4 +1,4 @@
-/* warpgate connect: a pipe to a peer on standard input and output. */
+/* warpgate connect: a link to a peer on standard input and output. */
 #include "cli/explain.h"
 #include "cli/report.h"
 #include "cli/say.h"
@@ -67,7 +67,15 @@ static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report
   }
   cli_report_connected(pipe, report, dial->lookup_ms, run->options->verbose > 0,
                        run->options->verbose > 1);
-  cli_standard_start(&dial->standard, run, pipe);
+  warp_link *link;
+  status = warp_link_open(pipe, &link);
+  if (status != WARP_OK) {
+    warp_pipe_close(pipe);
+    cli_run_stop(run,
+                 cli_error(CLI_FAILED, "cannot use the connection: %s", warp_strerror(status)));
+    return;
+  }
+  cli_standard_start(&dial->standard, run, link);
 }
 
 static void on_explained(void *arg, const warp_report *report) {
@@ -191,13 +199,13 @@ const cli_command cli_connect = {
         "Connects to the node that is registered as NAME, or whose ADDRESS is given. What comes "
         "on\n"
         "standard input goes to the peer, what the peer sends goes to standard output; the end of\n"
-        "the one is the end of the other, each direction by itself. Over TCP that is a stream; "
-        "over\n"
-        "UDP messages of up to 1100 bytes, which may be lost: --transport tcp where that matters.\n"
+        "the one is the end of the other, each direction by itself. All of it arrives, over TCP, "
+        "UDP\n"
+        "and relays alike.\n"
         "\n"
         "Examples:\n"
         "  echo hello | warpgate connect alice\n"
-        "  warpgate connect alice --transport tcp < file\n"
+        "  warpgate connect alice < file\n"
         "  warpgate connect alice -v --plugin udp_punch --no-relay\n"
         "  warpgate connect \"$(cat alice.address)\"\n",
     .options = CLI_GROUP_ALL | CLI_GROUP_NODE | CLI_GROUP_CONNECT,

@@ -33,13 +33,16 @@ static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_repo
     return;
   }
   cli_report_connected(pipe, report, -1, true, options->verbose > 0);
-  if (options->pipe) {
+  warp_link *link;
+  if (warp_link_open(pipe, &link) != WARP_OK) {
+    warp_pipe_close(pipe);
+  } else if (options->pipe) {
     self->taken = true;
-    cli_standard_start(&self->standard, &self->run, pipe);
+    cli_standard_start(&self->standard, &self->run, link);
   } else if (options->exec != NULL) {
-    cli_child_start(&self->children, &self->run, options->exec, pipe);
+    cli_child_start(&self->children, &self->run, options->exec, link);
   } else {
-    cli_echo_start(&self->echoes, pipe);
+    cli_echo_start(&self->echoes, link);
   }
 }
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TIMEOUT_MAX_S = 86400, TIMEOUT_DEFAULT_S = 60, WAIT_DEFAULT_S = 1, LIST_LEN = 400 };
+enum { TIMEOUT_MAX_S = 86400, TIMEOUT_DEFAULT_S = 60, LIST_LEN = 400 };
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -96,10 +96,6 @@ static int take_timeout(line_reader *reading, const char *value, char why[CLI_WH
   return take_number(value, 1, TIMEOUT_MAX_S, &reading->options->timeout_s, why);
 }
 
-static int take_wait(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
-  return take_number(value, 0, TIMEOUT_MAX_S, &reading->options->wait_s, why);
-}
-
 static int take_exec(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
   if (*value == '\0') {
     snprintf(why, CLI_WHY_LEN, "takes a command for sh");
@@ -124,8 +120,6 @@ static const option_entry entries[] = {
      offsetof(cli_options, no_relay)},
     {"timeout", 0, CLI_GROUP_CONNECT, "S", "seconds until connecting is given up (60)",
      take_timeout, 0},
-    {"wait", 0, CLI_GROUP_CONNECT | CLI_GROUP_LISTEN, "S",
-     "messages: end when input ended and nothing came for S seconds (1)", take_wait, 0},
     {"lifetime", 0, CLI_GROUP_CHECK, NULL, "how long are idle mappings kept? takes minutes", NULL,
      offsetof(cli_options, lifetime)},
     {"key", 0, CLI_GROUP_NODE, "NAME", "the key in the data folder, made when there is none", NULL,
@@ -326,7 +320,7 @@ static int check_plugins(const cli_options *options) {
 int cli_options_read(const cli_command *command, int argc, char **argv, cli_options *out) {
   line_reader reading = {.command = command, .options = out};
   char why[CLI_WHY_LEN];
-  *out = (cli_options){.timeout_s = TIMEOUT_DEFAULT_S, .wait_s = WAIT_DEFAULT_S};
+  *out = (cli_options){.timeout_s = TIMEOUT_DEFAULT_S};
   cli_say_in_json(wants_json(argc, argv));
   int result = read_arguments(&reading, argc, argv);
   if (result < 0) {

@@ -27,7 +27,6 @@ typedef struct cli_options {
   unsigned transports; /* bits of warp_transport; 0: all */
   bool strict, no_relay;
   unsigned timeout_s; /* of a connect */
-  unsigned wait_s;    /* after the end of input, on messages */
   bool pipe;          /* listen: standard input and output */
   const char *exec;   /* listen: a command for each peer */
   bool lifetime;      /* check: also how long idle mappings live */

@@ -8,15 +8,15 @@
 #include "base/list.h"
 #include "cli/run.h"
 
-/* Sends back what the peer sends, until it ends; `all` is the list it stands in. Takes the pipe. */
-void cli_echo_start(wg_list *all, warp_pipe *pipe);
+/* Sends back what the peer sends, until it ends; `all` is the list it stands in. Takes the link. */
+void cli_echo_start(wg_list *all, warp_link *link);
 /* Closes all of them. */
 void cli_echo_stop(wg_list *all);
 
-/* Runs `command` by sh with the pipe as its standard input and output, in a session of its own. In
+/* Runs `command` by sh with the link as its standard input and output, in a session of its own. In
  * its environment: WARPGATE_PEER (the peer's key in hex), WARPGATE_PATH ("direct", "relay") and
- * WARPGATE_REMOTE (the address at the other end). Takes the pipe. */
-void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_pipe *pipe);
+ * WARPGATE_REMOTE (the address at the other end). Takes the link. */
+void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_link *link);
 /* Closes all of them; commands that still run get SIGTERM. */
 void cli_child_stop(wg_list *all);
 

@@ -25,7 +25,7 @@ static void on_bridge(void *arg, cli_bridge_end end, int status) {
   cli_run_stop(standard->run, exit_status);
 }
 
-void cli_standard_start(cli_standard *standard, cli_run *run, warp_pipe *pipe) {
+void cli_standard_start(cli_standard *standard, cli_run *run, warp_link *link) {
   cli_bridge *bridge = &standard->bridge;
   standard->run = run;
   int error = cli_handle_open(&bridge->reader.handle, &run->uv, STDIN_FILENO);
@@ -33,15 +33,14 @@ void cli_standard_start(cli_standard *standard, cli_run *run, warp_pipe *pipe) {
     error = cli_handle_open(&bridge->writer.handle, &run->uv, STDOUT_FILENO);
   }
   if (error != 0) {
-    warp_pipe_close(pipe);
+    warp_link_close(link, NULL, NULL);
     cli_run_stop(
         run, cli_error(CLI_FAILED, "cannot use standard input and output: %s", uv_strerror(error)));
     return;
   }
   standard->started = true;
   cli_progress_start(&standard->progress, &run->uv, &bridge->reader, &bridge->writer);
-  bridge->wait_s = run->options->wait_s;
-  cli_bridge_start(bridge, &run->uv, pipe, on_bridge, standard);
+  cli_bridge_start(bridge, &run->uv, link, on_bridge, standard);
 }
 
 void cli_standard_stop(cli_standard *standard) {

@@ -1,4 +1,4 @@
-/* A pipe between the peer and our standard input and output, until both directions have ended. */
+/* A link between the peer and our standard input and output, until both directions have ended. */
 #ifndef CLI_STANDARD_H
 #define CLI_STANDARD_H
 
@@ -13,9 +13,9 @@ typedef struct cli_standard {
   cli_progress progress;
 } cli_standard;
 
-/* Takes the pipe over. When it is over the run stops: with CLI_OK, with CLI_FAILED when the pipe
+/* Takes the link over. When it is over the run stops: with CLI_OK, with CLI_FAILED when the link
  * broke (said why), or as SIGPIPE would when nobody reads our output. */
-void cli_standard_start(cli_standard *standard, cli_run *run, warp_pipe *pipe);
+void cli_standard_start(cli_standard *standard, cli_run *run, warp_link *link);
 /* For the run's on_stop. */
 void cli_standard_stop(cli_standard *standard);
 

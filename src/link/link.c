@@ -82,12 +82,14 @@ void wg_link_leave(warp_link *link) {
   free(link);
 }
 
+/* Of the end of the peer's direction (WARP_OK), or of the whole. */
 static void report_end(warp_link *link, int status) {
-  if (!link->reported && link->state != WG_LINK_CLOSING) {
-    link->reported = true;
-    if (link->on_end != NULL) {
-      link->on_end(link->end_arg, link, status);
-    }
+  if (link->reported || link->state == WG_LINK_CLOSING) {
+    return;
+  }
+  link->reported = status != WARP_OK;
+  if (link->on_end != NULL) {
+    link->on_end(link->end_arg, link, status);
   }
 }
 
@@ -184,18 +186,23 @@ bool wg_link_reads(const warp_link *link) {
   return (link->state == WG_LINK_OPEN && !link->paused) || link->state == WG_LINK_CLOSING;
 }
 
-static void take_end(warp_link *link, bool closed) {
-  bool first = !link->got_end;
-  link->got_end = true;
-  link->got_close = link->got_close || closed;
-  if (first) {
+static void take_end(warp_link *link) {
+  if (!link->got_end) {
+    link->got_end = true;
+    say(link, WG_FRAME_DONE);
+    report_end(link, WARP_OK);
+  }
+}
+
+static void take_close(warp_link *link) {
+  if (!link->got_end) {
+    link->got_end = true;
     say(link, WG_FRAME_DONE);
   }
+  link->got_close = true;
   report_end(link, WARP_CLOSED);
-  if (closed) {
-    report_drain(link); /* who waits for room waits in vain */
-    wg_link_settle(link);
-  }
+  report_drain(link); /* who waits for room waits in vain */
+  wg_link_settle(link);
 }
 
 static void take_frame(warp_link *link, const wg_frame *frame) {
@@ -208,10 +215,10 @@ static void take_frame(warp_link *link, const wg_frame *frame) {
     }
     break;
   case WG_FRAME_END:
-    take_end(link, false);
+    take_end(link);
     break;
   case WG_FRAME_CLOSE:
-    take_end(link, true);
+    take_close(link);
     break;
   case WG_FRAME_DONE:
     if (!link->sent_end) {
@@ -280,7 +287,7 @@ void wg_link_input(warp_link *link, const uint8_t *data, size_t len) {
 /* The pipe has ended, and what came before is handed over. */
 static void pipe_is_over(warp_link *link) {
   int status = link->pipe_status;
-  if (status == WARP_CLOSED && !link->got_end) {
+  if (status == WARP_CLOSED && !link->got_close) {
     status = WARP_RESET;
   }
   wg_link_break(link, status);

@@ -60,7 +60,7 @@ struct warp_link {
   bool got_end, got_close, got_done;  /* the peer's frames */
   bool sent_end;                      /* END or CLOSE, perhaps still in `out`: DONE answers it */
   bool want_drain;                    /* a send was answered WARP_AGAIN, or it is shut down */
-  bool reported;                      /* on_end has run */
+  bool reported;                      /* on_end has run for the whole link */
   int pipe_status;                    /* how the pipe ended, WARP_OK while it has not */
   int status;                         /* how the link ended */
   uint64_t moved;                     /* bytes in both directions that went through so far */

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import threading
 
 import pytest
 
@@ -76,19 +77,23 @@ def test_signals_go_through_the_broker(warpgate, broker):
         assert (connected["winner"], connected["kind"]) == ("udp_punch", "messages")
 
 
-def test_messages_are_cut_to_size(warpgate, broker):
-    """4 KiB of input are several messages; a lost one would be a hole, but this is loopback."""
-    data = bytes(range(256)) * 16
+def test_all_of_it_arrives_over_messages(warpgate, broker):
+    """More than any queue holds, each direction with an end of its own."""
+    data = bytes(range(251)) * 40000
     with warpgate.listening("--loopback", "--broker", broker.open, "--pipe") as listener:
         with warpgate.running("connect", "--loopback", "--broker", broker.open, "--plugin",
                               "udp_punch", listener.address) as one:
-            one.process.stdin.write(data)
-            one.process.stdin.flush()
-            assert listener.process.stdout.read(len(data)) == data
-            one.process.stdin.close()
-            one.process.stdin = None
+            sender = threading.Thread(target=lambda: (one.process.stdin.write(data),
+                                                      one.process.stdin.close()))
+            sender.start()
+            assert listener.process.stdout.read() == data
+            sender.join()
+            listener.process.stdin.write(b"got it")
+            listener.process.stdin.close()
+            assert one.process.stdout.read() == b"got it"
+            one.process.stdin = listener.process.stdin = None
             assert one.end().status == 0
-        assert listener.process.wait(timeout=60) == 0
+            assert listener.end().status == 0
 
 
 def test_reverse_connect(warpgate, broker):

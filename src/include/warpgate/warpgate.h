@@ -551,10 +551,12 @@ enum {
 
 /* One whole message; `data` is valid until the callback returns. */
 typedef void (*warp_link_message_cb)(void *arg, warp_link *link, const uint8_t *data, size_t len);
-/* The peer sends no more, once: WARP_CLOSED when it said so (all it sent has come; our direction
- * may go on until we close), or why the link broke: the pipe's own reasons, WARP_RESET (the pipe
- * ended without a word), WARP_MALFORMED, WARP_VERSION, WARP_TOO_BIG (no frames of a link),
- * WARP_NOMEM, WARP_CANCELED (the node closes). */
+/* WARP_OK: the peer sends no more, and all it sent has come; our direction may go on. Another
+ * status: the link is over, and only warp_link_close may be called. WARP_CLOSED when the peer
+ * closed it; or why it broke: the pipe's own reasons, WARP_RESET (the pipe ended without a word),
+ * WARP_MALFORMED, WARP_VERSION, WARP_TOO_BIG (these are no frames of a link), WARP_NOMEM,
+ * WARP_CANCELED (the node closes). Each of the two comes at most once; the second may come
+ * alone. */
 typedef void (*warp_link_end_cb)(void *arg, warp_link *link, int status);
 /* After a WARP_AGAIN there is room again, or never will be: the next send says so. After
  * warp_link_shutdown: the peer's link has handed over all that was sent. */
@@ -576,8 +578,8 @@ WARP_API int warp_link_on_drain(warp_link *link, warp_link_drain_cb cb, void *ar
  * taken, too much waits; WARP_TOO_BIG; WARP_CLOSED after the link broke, the peer closed it, or a
  * shutdown; WARP_NOMEM, WARP_INVALID. */
 WARP_API int warp_link_send(warp_link *link, const void *data, size_t len);
-/* Ends our direction after what was sent: the peer gets WARP_CLOSED, and may go on sending. Twice
- * is harmless. WARP_CLOSED when the link is broken, WARP_INVALID on NULL, WARP_NOMEM. */
+/* Ends our direction after what was sent: the peer gets on_end with WARP_OK, and may go on sending.
+ * Twice is harmless. WARP_CLOSED when the link is broken, WARP_INVALID on NULL, WARP_NOMEM. */
 WARP_API int warp_link_shutdown(warp_link *link);
 /* Stops handing out messages, or goes on. The peer is held back by what the link's buffers hold (at
  * most 4 MiB). WARP_INVALID on NULL. */

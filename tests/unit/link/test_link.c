@@ -93,13 +93,12 @@ BOTH_KINDS(test_half_close) {
   assert_int_equal(warp_link_shutdown(rig.a.link), WARP_OK);
   assert_int_equal(warp_link_shutdown(rig.a.link), WARP_OK);
   assert_int_equal(link_send(&rig.a, 100), WARP_CLOSED);
-  assert_true(rig_run_until(&rig.pipes, &rig.b.ended, 2000));
-  assert_int_equal(rig.b.end_status, WARP_CLOSED);
+  assert_true(rig_run_until(&rig.pipes, &rig.b.half_ended, 2000));
   assert_int_equal(rig.b.received, 1);
   assert_true(rig_run_until(&rig.pipes, &rig.a.drained, 2000));
   assert_int_equal(link_send(&rig.b, 100), WARP_OK); /* the other direction goes on */
   assert_int_equal(warp_link_shutdown(rig.b.link), WARP_OK);
-  assert_true(rig_run_until(&rig.pipes, &rig.a.ended, 2000));
+  assert_true(rig_run_until(&rig.pipes, &rig.a.half_ended, 2000));
   assert_int_equal(rig.a.received, 1);
   end_both();
   assert_int_equal(rig.a.closed_status, WARP_OK);
@@ -265,8 +264,9 @@ static void test_message_after_the_end(void **state) {
   static const char bytes[] = HEAD "\x02\0\0\0\x01\0\0\0";
   assert_int_equal(warp_pipe_send(rig.pipes.server.pipe, bytes, sizeof bytes - 1), WARP_OK);
   assert_true(rig_run_until(&rig.pipes, &rig.a.ended, 5000));
-  assert_int_equal(rig.a.end_status, WARP_CLOSED);
+  assert_int_equal(rig.a.end_status, WARP_MALFORMED);
   rig_run(&rig.pipes, 1000);
+  assert_int_equal(rig.a.half_ended, 1);
   assert_int_equal(rig.a.received, 0);
   assert_int_equal(link_send(&rig.a, 1), WARP_CLOSED);
   link_close(&rig.a);

@@ -14,7 +14,7 @@ static uint8_t byte_of(unsigned message, size_t at) {
 static void on_message(void *arg, warp_link *link, const uint8_t *data, size_t len) {
   link_end *end = arg;
   assert_ptr_equal(link, end->link);
-  assert_int_equal(end->ended, 0);
+  assert_int_equal(end->half_ended + end->ended, 0);
   assert_int_equal(end->closed, 0);
   for (size_t i = 0; i < len; i++) {
     if (data[i] != byte_of(end->received, i)) {
@@ -31,6 +31,12 @@ static void on_message(void *arg, warp_link *link, const uint8_t *data, size_t l
 static void on_end(void *arg, warp_link *link, int status) {
   link_end *end = arg;
   assert_ptr_equal(link, end->link);
+  assert_int_equal(end->ended, 0);
+  if (status == WARP_OK) {
+    assert_int_equal(end->half_ended, 0);
+    end->half_ended++;
+    return;
+  }
   end->ended++;
   end->end_status = status;
   if (end->on_end != NULL) {

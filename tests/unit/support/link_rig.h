@@ -15,7 +15,7 @@ typedef struct link_end {
   void (*on_drain)(struct link_end *end);
 
   /* What happened to it. */
-  unsigned sent, received, ended, drained, closed;
+  unsigned sent, received, half_ended, ended, drained, closed;
   size_t bytes;
   int end_status, closed_status;
 } link_end;

@@ -15,7 +15,8 @@ from conftest import HERE
     [
         ("symmetric", "open", "direct", "direct_connect"),
         ("port-restricted", "port-restricted", "direct", "udp_punch"),
-        ("port-restricted", "symmetric", "relay", "turn"),
+        ("port-restricted", "symmetric", "direct", "random_probe"),
+        ("symmetric", "symmetric", "relay", "turn"),
     ],
 )
 def test_connect_by_name(request, fixtures_folder, a, b, path, winner):

@@ -91,8 +91,21 @@ def test_installed_natsim(prefix):
         pytest.skip("built without the laboratory")
     assert "port-restricted" in run(natsim, "profiles")
     assert "usage" in run(natsim, "report", "--help").lower()
-    for server in ("warpgate-stun", "warpgate-ntp"):
-        assert (prefix / "libexec/warpgate" / server).exists()
+
+
+def test_installed_natsim_finds_its_servers(request, prefix):
+    natsim = prefix / "bin/natsim"
+    if not natsim.exists():
+        pytest.skip("built without the laboratory")
+    build = request.config.getoption("--build").resolve()
+    environment = {**os.environ}
+    if (build / "fixtures/usr").is_dir():
+        environment.setdefault("NATSIM_FIXTURES", str(build / "fixtures"))
+    said = run(natsim, "run", "--a", "open", "--b", "open", "--endpoint", build / "bin/plain-punch", env=environment)
+    assert "direct" in said
+    missing = subprocess.run([natsim, "run", "--a", "open", "--b", "open"], capture_output=True, text=True,
+                             env=environment)
+    assert missing.returncode == 3 and "--endpoint CMD" in missing.stderr
 
 
 # ---- completion ----------------------------------------------------------------------------------

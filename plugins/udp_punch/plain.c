@@ -11,6 +11,15 @@
 
 static void probe(warp_attempt *attempt) {
   wg_punch *state = warp_attempt_state(attempt);
+  const warp_combo *combo = warp_attempt_combo(attempt);
+  if (combo->route_type == WARP_NIC_BIND && !state->heard &&
+      state->probes == WG_PUNCH_NEAR_PROBES) {
+    char text[WARP_ADDR_STRLEN];
+    warp_attempt_fail(attempt, WARP_UNREACHABLE,
+                      "nothing of the peer came from %s: not the same network",
+                      warp_addr_format(&combo->peer->nic, text));
+    return;
+  }
   warp_path_probe(state->path);
   state->probes++;
   warp_attempt_timer(attempt, WG_PUNCH_SLOT_PROBE,
@@ -23,8 +32,9 @@ static void heard(warp_attempt *attempt, warp_path *path, warp_udp_socket *socke
   (void)path;
   (void)socket;
   (void)acknowledged;
-  const wg_punch *state = warp_attempt_state(attempt);
+  wg_punch *state = warp_attempt_state(attempt);
   char text[WARP_ADDR_STRLEN];
+  state->heard = true;
   warp_attempt_note(attempt, "heard the peer from %s after %u probes, securing",
                     warp_addr_format(from, text), state->probes);
 }

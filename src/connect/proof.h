@@ -16,10 +16,10 @@
 #include "connect/session.h"
 
 enum {
-  WG_PROOF_PROBES = 5,    /* of one attempt, at 0, 50, 150, 350 and 750 ms */
-  WG_PROOF_FIRST_MS = 50, /* doubles, until 1550 ms are over: a peer in the same network has
+  WG_PROOF_PROBES = 6,    /* of one attempt, at 0, 50, 150, 350, 750 and 1550 ms */
+  WG_PROOF_FIRST_MS = 50, /* doubles, until 3150 ms are over: a peer in the same network has
                              answered as soon as the message through the broker has come, even if it
-                             was lost and said again after a second */
+                             was lost and said again after a second, and once more after three */
   WG_PROOF_SENT = 16,     /* numbers of one attempt, answers too */
   /* Datagrams of one session, whatever its peer claims: three attempts for each of two addresses,
    * or the answers to a peer that is there. */

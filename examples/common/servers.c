@@ -24,15 +24,13 @@ static const char *const *list(const char *variable, const char *servers[SERVERS
 warp_conf example_conf(void) {
   static const char *brokers[SERVERS + 1], *stun[SERVERS + 1], *turn[SERVERS + 1],
       *names[SERVERS + 1];
-  warp_conf conf = warp_conf_default();
-  conf.brokers = list("WARPGATE_BROKERS", brokers);
+  const char *const *broker_list = list("WARPGATE_BROKERS", brokers);
+  /* Without a broker: loopback only, up in milliseconds. */
+  warp_conf conf = broker_list != NULL ? warp_conf_default() : warp_conf_test();
+  conf.brokers = broker_list;
   conf.stun_servers = list("WARPGATE_STUN", stun);
   conf.turn_servers = list("WARPGATE_TURN", turn);
   conf.name_servers = list("WARPGATE_NAMES", names);
-  if (conf.brokers == NULL && conf.stun_servers == NULL && conf.turn_servers == NULL &&
-      conf.name_servers == NULL) {
-    conf = warp_conf_test(); /* loopback only, up in milliseconds */
-  }
   conf.key_name = "";           /* a new key each time, not kept */
   conf.enable_nickname = false; /* found by their address, not by a name */
   return conf;

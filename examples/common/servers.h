@@ -1,8 +1,7 @@
 /*
- * The configuration of the examples. Without any server in the environment nodes stay on loopback;
- * with WARPGATE_BROKERS, WARPGATE_STUN, WARPGATE_TURN or WARPGATE_NAMES ("host:port", several
- * separated by commas) they go out to the world, as the `warpgate` command does with the same
- * words.
+ * The configuration of the examples, from the environment, with the words of the `warpgate`
+ * command: WARPGATE_BROKERS, WARPGATE_STUN, WARPGATE_TURN and WARPGATE_NAMES ("host:port", several
+ * separated by commas). Without a broker nodes stay on loopback; with one they go out to the world.
  */
 #ifndef EXAMPLE_SERVERS_H
 #define EXAMPLE_SERVERS_H

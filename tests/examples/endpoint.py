@@ -22,8 +22,9 @@ def tell(event, **more):
 
 def start(*args):
     servers = {kind: os.environ["NATSIM_" + kind] for kind in ("BROKERS", "STUN", "TURN", "NAMES")}
-    return subprocess.Popen([PROGRAM, *args], stdout=subprocess.PIPE, text=True,
-                            env={**os.environ, **{f"WARPGATE_{k}": v for k, v in servers.items()}})
+    environment = {**os.environ, "XDG_DATA_HOME": str(DATA)}
+    environment.update({f"WARPGATE_{kind}": value for kind, value in servers.items()})
+    return subprocess.Popen([PROGRAM, *args], stdout=subprocess.PIPE, text=True, env=environment)
 
 
 def listen():
@@ -31,6 +32,9 @@ def listen():
         process = start("listen", str(DATA / "address"))
         process.stdout.readline()
         address = (DATA / "address").read_bytes().hex()
+    elif PROGRAM.name == "echo_gate":
+        process = start("listen", "alice")
+        address = process.stdout.readline().split()[-1]
     else:
         process = start("listen", *MORE_TO_LISTEN.get(PROGRAM.name, []))
         address = process.stdout.readline().split()[1]

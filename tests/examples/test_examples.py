@@ -15,7 +15,7 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 TIMEOUT = 60
 # With how each is connected through two port-restricted NATs, where it has two nodes.
-TWO_NODES = {"bytes_only": "udp_punch", "ping_pong": "udp_punch", "pinned_connect": "udp_punch",
+TWO_NODES = {"echo_gate": "udp_punch", "bytes_only": "udp_punch", "ping_pong": "udp_punch", "pinned_connect": "udp_punch",
              "file_transfer": "tcp_punch"}
 
 
@@ -27,9 +27,9 @@ def run(*command, **options):
 
 
 @contextlib.contextmanager
-def listening(*command):
+def listening(*command, **options):
     """A listener and its first line; however the test ends, it does too."""
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True, **options)
     try:
         yield process, process.stdout.readline()
     finally:
@@ -72,6 +72,19 @@ def test_bytes_only(example, tmp_path):
         assert refused.returncode == 1 and "not signed by the key" in refused.stderr
         assert "answer: quite well" in run(program, "connect", address)
         assert listener.wait(TIMEOUT) == 0
+
+
+def test_echo_gate(example, names, tmp_path):
+    program = example("echo_gate")
+    environment = {**os.environ, "WARPGATE_NAMES": names, "XDG_DATA_HOME": str(tmp_path)}
+    with listening(program, "listen", "alice", env=environment) as (listener, said):
+        assert said.startswith("listening as alice.")
+        for message in ("hello", "once more"):
+            assert f"came back: {message}\n" in run(program, "connect", "alice", message, env=environment)
+            assert listener.stdout.readline() == message + "\n"
+        nobody = subprocess.run([program, "connect", "bob"], env=environment, capture_output=True, text=True,
+                                timeout=TIMEOUT)
+        assert nobody.returncode == 1 and "nobody has this name" in nobody.stderr
 
 
 def test_await_udp(example):
@@ -173,7 +186,8 @@ def test_file_transfer_as_two_processes(example, tmp_path):
 
 
 @pytest.mark.parametrize("name, args", [("ping_pong", ["connect"]), ("ping_pong", ["connect", "xyz"]),
-                                        ("file_transfer", []), ("bytes_only", [])])
+                                        ("file_transfer", []), ("bytes_only", []),
+                                        ("echo_gate", []), ("echo_gate", ["connect", "alice"])])
 def test_usage(example, name, args):
     done = subprocess.run([example(name), *args], capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 2 and name in done.stderr

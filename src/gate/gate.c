@@ -13,7 +13,10 @@ struct warp_gate {
   warp_node *node;
   bool closing; /* the node is */
   bool closed;  /* by the program */
-  char name[WARP_NAME_MAX + WG_NAME_SUFFIX_LEN];
+  char name[WARP_PEER_NAME_LEN];
+  wg_name_set names;
+  warp_gate_on_link on_link;
+  void *on_link_arg;
   warp_gate_on_open on_open;
   void *on_open_arg;
   bool opened; /* on_open has run */
@@ -110,17 +113,17 @@ int wg_gate_open(wg_env *env, const char *name, const warp_conf *conf, warp_gate
   if (gate == NULL)
     return WARP_NOMEM;
   char plain[WARP_NAME_MAX + 1];
-  wg_name_set set;
-  int status = wg_name_set_init(&set, conf->name_servers, conf->default_name_servers);
+  wg_name_set *set = &gate->names;
+  int status = wg_name_set_init(set, conf->name_servers, conf->default_name_servers);
   if (status == WARP_OK)
-    status = name != NULL ? wg_name_normalize(name, &set, plain) : machine_name(env, conf, plain);
+    status = name != NULL ? wg_name_normalize(name, set, plain) : machine_name(env, conf, plain);
   warp_conf copy = *conf;
   if (copy.key_name == NULL)
     copy.key_name = plain; /* the node copies it */
   gate->on_open = cb;
   gate->on_open_arg = arg;
   if (status == WARP_OK) {
-    snprintf(gate->name, sizeof gate->name, "%s%s", plain, set.suffix);
+    snprintf(gate->name, sizeof gate->name, "%s%s", plain, set->suffix);
     status = wg_node_start(env, &copy, on_started, gate, &gate->node);
   }
   if (status != WARP_OK) {
@@ -192,4 +195,65 @@ int warp_gate_connect(warp_gate *gate, const char *name, const warp_connect_opti
     free(dial);
   }
   return status;
+}
+
+/* ---- links ----------------------------------------------------------------------------------- */
+
+/* Pipes of peers become links. */
+static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
+  (void)node;
+  warp_gate *gate = arg;
+  warp_link *link;
+  if (warp_link_open(pipe, &link) == WARP_OK)
+    gate->on_link(gate->on_link_arg, gate, link, report);
+  else
+    warp_pipe_close(pipe);
+}
+
+int warp_gate_listen(warp_gate *gate, warp_gate_on_link on_link, void *arg) {
+  if (gate == NULL)
+    return WARP_INVALID;
+  if (!gate->opened || gate->closing)
+    return WARP_STATE;
+  gate->on_link = on_link;
+  gate->on_link_arg = arg;
+  return warp_node_listen(gate->node, on_link != NULL ? on_pipe : NULL, NULL, gate);
+}
+
+/* A connect whose pipe is to become a link. */
+typedef struct link_dial {
+  warp_on_link cb;
+  void *arg;
+} link_dial;
+
+static void on_connected(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+  link_dial dial = *(link_dial *)arg;
+  warp_link *link = NULL;
+  free(arg);
+  if (status == WARP_OK && (status = warp_link_open(pipe, &link)) != WARP_OK)
+    warp_pipe_close(pipe);
+  dial.cb(dial.arg, link, status, report);
+}
+
+int warp_gate_connect_link(warp_gate *gate, const char *name, const warp_connect_options *options,
+                           warp_on_link cb, void *arg) {
+  if (cb == NULL || (options != NULL && options->on_explained != NULL))
+    return WARP_INVALID;
+  link_dial *dial = malloc(sizeof *dial);
+  if (dial == NULL)
+    return WARP_NOMEM;
+  *dial = (link_dial){.cb = cb, .arg = arg};
+  int status = warp_gate_connect(gate, name, options, on_connected, dial);
+  if (status != WARP_OK)
+    free(dial);
+  return status;
+}
+
+int warp_peer_find(const warp_gate *gate, const char *name, warp_peer *out) {
+  char plain[WARP_NAME_MAX + 1];
+  if (gate == NULL || name == NULL || out == NULL ||
+      wg_name_normalize(name, &gate->names, plain) != WARP_OK)
+    return WARP_INVALID;
+  snprintf(out->name, sizeof out->name, "%s%s", plain, gate->names.suffix);
+  return WARP_OK;
 }

@@ -129,6 +129,101 @@ static void test_connect_by_name(void **state) {
   peers_free(&both);
 }
 
+/* Alice's message comes back to her as a link of Bob's gate brings it, over UDP; all of it. */
+typedef struct linked {
+  warp_link *link;
+  unsigned messages, ended, closed;
+  int status, end_status;
+} linked;
+
+static void link_message(void *arg, warp_link *link, const uint8_t *data, size_t len) {
+  linked *self = arg;
+  self->messages++;
+  assert_int_equal(len, 50000);
+  if (data[0] == 'b') {
+    uint8_t *answer = test_malloc(len);
+    memset(answer, 'a', len);
+    assert_int_equal(warp_link_send(link, answer, len), WARP_OK);
+    test_free(answer);
+  }
+}
+
+static void link_end(void *arg, warp_link *link, int status) {
+  linked *self = arg;
+  self->ended++;
+  self->end_status = status;
+  warp_link_close(link, NULL, NULL);
+}
+
+static void hold_link(linked *self, warp_link *link) {
+  self->link = link;
+  warp_link_on_message(link, link_message, self);
+  warp_link_on_end(link, link_end, self);
+}
+
+static void on_gate_link(void *arg, warp_gate *gate, warp_link *link, const warp_report *report) {
+  (void)gate;
+  assert_non_null(report);
+  hold_link(arg, link);
+}
+
+static void on_linked(void *arg, warp_link *link, int status, const warp_report *report) {
+  linked *self = arg;
+  assert_non_null(report);
+  self->status = status;
+  hold_link(self, link);
+}
+
+static void on_link_closed(void *arg, int status) {
+  linked *self = arg;
+  self->closed++;
+  assert_int_equal(status, WARP_OK);
+}
+
+static void test_links_between_gates(void **state) {
+  (void)state;
+  peers both;
+  registry names_server;
+  gatekeeper alice, bob;
+  linked at_alice = {0}, at_bob = {0};
+  warp_connect_options options = {.plugins = "udp_punch"};
+  warp_peer found;
+  uint8_t message[50000];
+  peers_build(&both, "port-restricted", "port-restricted", 7);
+  start_registry(&names_server, both.net.server);
+  open_gate(&alice, &both, &both.a, "alice");
+  open_gate(&bob, &both, &both.b, "bob");
+  assert_int_equal(warp_gate_listen(bob.gate, on_gate_link, &at_bob), WARP_STATE);
+  run(&alice, 10 * second);
+  assert_int_equal(warp_gate_listen(bob.gate, on_gate_link, &at_bob), WARP_OK);
+  assert_int_equal(warp_peer_find(alice.gate, "Bob", &found), WARP_OK);
+  assert_string_equal(found.name, warp_gate_name(bob.gate));
+  assert_int_equal(warp_peer_find(alice.gate, "no name", &found), WARP_INVALID);
+  assert_int_equal(warp_peer_find(NULL, "bob", &found), WARP_INVALID);
+  assert_int_equal(warp_gate_connect_link(alice.gate, found.name, &options, on_linked, &at_alice),
+                   WARP_OK);
+  run(&alice, 5 * second);
+  assert_int_equal(at_alice.status, WARP_OK);
+  assert_non_null(at_alice.link);
+  assert_non_null(at_bob.link);
+  memset(message, 'b', sizeof message);
+  for (unsigned i = 0; i < 20; i++)
+    assert_int_equal(warp_link_send(at_alice.link, message, sizeof message), WARP_OK);
+  run(&alice, 20 * second);
+  assert_int_equal(at_bob.messages, 20);
+  assert_int_equal(at_alice.messages, 20);
+  warp_link_close(at_alice.link, on_link_closed, &at_alice);
+  run(&alice, 5 * second);
+  assert_int_equal(at_alice.closed, 1);
+  assert_int_equal(at_alice.ended, 0);
+  assert_int_equal(at_bob.ended, 1);
+  assert_int_equal(at_bob.end_status, WARP_CLOSED);
+  close_gate(&alice);
+  close_gate(&bob);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
 static void test_names_that_are_none(void **state) {
   (void)state;
   peers both;
@@ -344,6 +439,8 @@ static void test_arguments(void **state) {
   assert_null(warp_gate_node(NULL));
   assert_string_equal(warp_gate_name(NULL), "");
   assert_int_equal(warp_gate_connect(NULL, "x", NULL, on_connect, &alice), WARP_INVALID);
+  assert_int_equal(warp_gate_listen(NULL, NULL, NULL), WARP_INVALID);
+  assert_int_equal(warp_gate_connect_link(NULL, "x", NULL, on_linked, &alice), WARP_INVALID);
   open_gate(&alice, &both, &both.a, "alice");
   assert_int_equal(warp_gate_connect(alice.gate, "bob", NULL, on_connect, &alice), WARP_STATE);
   assert_int_equal(warp_gate_connect(alice.gate, NULL, NULL, on_connect, &alice), WARP_INVALID);
@@ -355,10 +452,15 @@ static void test_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_connect_by_name),      cmocka_unit_test(test_names_that_are_none),
-      cmocka_unit_test(test_unregister),           cmocka_unit_test(test_suffix_of_other_servers),
-      cmocka_unit_test(test_name_taken),           cmocka_unit_test(test_closed_while_opening),
-      cmocka_unit_test(test_closed_while_failing), cmocka_unit_test(test_arguments),
+      cmocka_unit_test(test_links_between_gates),
+      cmocka_unit_test(test_connect_by_name),
+      cmocka_unit_test(test_names_that_are_none),
+      cmocka_unit_test(test_unregister),
+      cmocka_unit_test(test_suffix_of_other_servers),
+      cmocka_unit_test(test_name_taken),
+      cmocka_unit_test(test_closed_while_opening),
+      cmocka_unit_test(test_closed_while_failing),
+      cmocka_unit_test(test_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -752,6 +752,31 @@ WARP_API const char *warp_gate_name(const warp_gate *gate);
 WARP_API int warp_gate_connect(warp_gate *gate, const char *name,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
 
+/* A peer connected to the gate: a link with it, which the program owns and closes. What lies below,
+ * and which plugin won: warp_pipe_get_info of warp_link_pipe. */
+typedef void (*warp_gate_on_link)(void *arg, warp_gate *gate, warp_link *link,
+                                  const warp_report *report);
+/* Sets who gets the links of peers; they must make links as well, as warp_gate_connect_link does.
+ * Takes the place of warp_node_listen on the node below. NULL: peers are refused. WARP_STATE before
+ * the gate is open, WARP_INVALID on NULL. */
+WARP_API int warp_gate_listen(warp_gate *gate, warp_gate_on_link on_link, void *arg);
+/* The connect ended: WARP_OK with a link (owned by the caller), or an error and NULL. */
+typedef void (*warp_on_link)(void *arg, warp_link *link, int status, const warp_report *report);
+/* As warp_gate_connect, and makes a link of the pipe; the callback's WARP_NOMEM says that this
+ * failed. WARP_INVALID also with `on_explained`, which needs warp_gate_connect. */
+WARP_API int warp_gate_connect_link(warp_gate *gate, const char *name,
+                                    const warp_connect_options *options, warp_on_link cb,
+                                    void *arg);
+
+/* A peer by its name: what warp_gate_connect takes. */
+enum { WARP_PEER_NAME_LEN = WARP_NAME_MAX + 8 };
+typedef struct warp_peer {
+  char name[WARP_PEER_NAME_LEN]; /* with the suffix, as "alice.p2p" */
+} warp_peer;
+/* Completes a name with the suffix of the gate's name servers, and asks nobody. WARP_INVALID, also
+ * with the suffix of other servers. */
+WARP_API int warp_peer_find(const warp_gate *gate, const char *name, warp_peer *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -62,7 +62,8 @@ def test_a_password_is_never_repeated(warpgate):
 
 
 @pytest.mark.parametrize("args", [["--help"], ["-h"], ["help"], ["listen", "--help"], ["connect", "-h"],
-                                  ["address", "--help"], ["name", "--help"]])
+                                  ["address", "--help"], ["name", "--help"], ["check", "--help"],
+                                  ["plugins", "--help"]])
 def test_help_has_examples(warpgate, args):
     done = warpgate(*args)
     assert done.status == 0 and done.err == ""

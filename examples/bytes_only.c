@@ -32,7 +32,7 @@ static void fail(const char *what, int status) {
 
 static void on_end(void *arg, warp_pipe *pipe, int status) {
   (void)arg;
-  (void)pipe;
+  warp_pipe_close(pipe);
   if (status != WARP_CANCELED) { /* that is our own end */
     end(result);
   }

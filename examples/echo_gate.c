@@ -40,9 +40,8 @@ static void on_message(void *arg, warp_link *link, const uint8_t *data, size_t l
 
 static void on_peer_end(void *arg, warp_link *link, int status) {
   (void)arg;
-  if (status != WARP_CANCELED) {
-    warp_link_close(link, NULL, NULL);
-  }
+  (void)status;
+  warp_link_close(link, NULL, NULL);
 }
 
 /* A link is made inside the callback that hands out the pipe, so that no message is missed. */
@@ -88,7 +87,7 @@ static void on_echo(void *arg, warp_link *link, const uint8_t *data, size_t len)
 
 static void on_lost(void *arg, warp_link *link, int status) {
   (void)arg;
-  (void)link;
+  warp_link_close(link, NULL, NULL);
   if (status != WARP_CANCELED) {
     end("the gate is gone", status);
   }

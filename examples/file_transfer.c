@@ -48,7 +48,7 @@ static void send_more(void *arg, warp_pipe *pipe) {
 
 static void on_receiver_gone(void *arg, warp_pipe *pipe, int status) {
   (void)arg;
-  (void)pipe;
+  warp_pipe_close(pipe);
   /* The receiver closes when it has the end: before that it is an error. Where both nodes are in
    * one process, WARP_CANCELED is the receiver's example_end. */
   bool whole = source == NULL && (status == WARP_CLOSED || status == WARP_CANCELED);

@@ -25,8 +25,8 @@ static void on_ping(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len)
 
 static void on_pinger_gone(void *arg, warp_pipe *pipe, int status) {
   (void)arg;
-  (void)pipe;
   (void)status;
+  warp_pipe_close(pipe);
   example_end(EXIT_SUCCESS);
 }
 
@@ -67,7 +67,7 @@ static void on_pong(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len)
 
 static void on_lost(void *arg, warp_pipe *pipe, int status) {
   (void)arg;
-  (void)pipe;
+  warp_pipe_close(pipe);
   if (status != WARP_CANCELED) { /* that is our own end */
     fprintf(stderr, "the peer is gone: %s\n", warp_strerror(status));
     example_end(EXIT_FAILURE);

@@ -20,8 +20,8 @@ static void on_hello(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len
 
 static void on_gone(void *arg, warp_pipe *pipe, int status) {
   (void)arg;
-  (void)pipe;
   (void)status;
+  warp_pipe_close(pipe);
   example_end(EXIT_SUCCESS);
 }
 
@@ -38,7 +38,7 @@ static void on_answer(void *arg, warp_pipe *pipe, const uint8_t *data, size_t le
 
 static void on_lost(void *arg, warp_pipe *pipe, int status) {
   (void)arg;
-  (void)pipe;
+  warp_pipe_close(pipe);
   if (status != WARP_CANCELED) { /* that is our own end */
     fprintf(stderr, "the peer is gone: %s\n", warp_strerror(status));
     example_end(EXIT_FAILURE);

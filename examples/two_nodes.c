@@ -14,7 +14,7 @@ static warp_conf conf;
 static warp_node *alice, *bob;
 static int result = EXIT_FAILURE;
 
-/* Everything has an end: closing a node closes its pipes, and the loop ends with the last node. */
+/* Closing a node ends its pipes, and the loop ends with the last node. */
 static void end(const char *line, int status) {
   if (status != WARP_OK) {
     fprintf(stderr, "%s: %s\n", line, warp_strerror(status));
@@ -22,6 +22,13 @@ static void end(const char *line, int status) {
   warp_node_close(alice, NULL, NULL);
   warp_node_close(bob, NULL, NULL);
   alice = bob = NULL;
+}
+
+/* A pipe that was handed out is ours to close. */
+static void on_end(void *arg, warp_pipe *pipe, int status) {
+  (void)arg;
+  (void)status;
+  warp_pipe_close(pipe);
 }
 
 /* ---- alice: listens and sends everything back ------------------------------------------------ */
@@ -36,7 +43,7 @@ static void alice_on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const war
   (void)node;
   (void)report;
   /* Nothing arrives before this function has returned, so no byte is missed. */
-  warp_pipe_set_handlers(pipe, &(warp_pipe_handlers){.on_data = alice_on_data});
+  warp_pipe_set_handlers(pipe, &(warp_pipe_handlers){.on_data = alice_on_data, .on_end = on_end});
 }
 
 /* ---- bob: connects --------------------------------------------------------------------------- */
@@ -59,7 +66,7 @@ static void bob_on_connect(void *arg, warp_pipe *pipe, int status, const warp_re
     end("bob cannot connect", status);
     return;
   }
-  warp_pipe_set_handlers(pipe, &(warp_pipe_handlers){.on_data = bob_on_data});
+  warp_pipe_set_handlers(pipe, &(warp_pipe_handlers){.on_data = bob_on_data, .on_end = on_end});
   warp_pipe_send(pipe, "hello alice", strlen("hello alice"));
 }
 

@@ -23,7 +23,8 @@ typedef struct example_sides {
 
 /* Runs until example_end. Returns the exit status. */
 int example_run(int argc, char **argv, const example_sides *sides);
-/* It is over: closes the nodes, and with them their pipes. May be called from any callback. */
+/* It is over: closes the nodes, which ends their pipes: close a pipe in its on_end. May be called
+ * from any callback. */
 void example_end(int exit_status);
 
 #endif

@@ -28,6 +28,7 @@ enum {
   GRACE_MS = 1000,  /* for answers under way when all probes are spent: a long round trip */
   KEEP_MS = 200,    /* while the handshake runs */
   AIM_PORTS = 8,    /* that others may have taken meanwhile, and ours */
+  ASKED_MAX = 3,    /* tries to foretell a counted port, each within 4 s */
 };
 
 typedef struct guess_udp {
@@ -45,6 +46,7 @@ typedef struct guess_udp {
   /* The prober */
   warp_udp_socket *aimed; /* the socket that was foretold; NULL: the shared one */
   uint16_t counted;       /* where the counter was before it sent to the opener */
+  unsigned asked;         /* times that a counted port was to be foretold */
   wg_guesses guesses;
   bool probing;
   unsigned sent, answers;
@@ -237,6 +239,23 @@ static void cannot_aim(warp_attempt *attempt, int status) {
   warp_attempt_fail(attempt, status, "our port could not be foretold: %s", warp_strerror(status));
 }
 
+static int aim(warp_attempt *attempt);
+
+/* A server did not answer. The counter has gone on meanwhile: all anew, by the next server. */
+static void aim_again(warp_attempt *attempt, int status) {
+  guess_udp *g = wg_guess_own(attempt);
+  warp_udp_socket_close(g->aimed);
+  g->aimed = NULL;
+  if (g->asked == ASKED_MAX) {
+    warp_attempt_fail(attempt, status,
+                      "our port could not be foretold: no answer from a STUN server");
+    return;
+  }
+  status = aim(attempt);
+  if (status != WARP_OK)
+    cannot_aim(attempt, status);
+}
+
 /* The counter is at `external` now: the ports that it gave out since the first measuring, without
  * this one, are ours and those of others. Nearly always it is one. */
 static void measured_after(warp_attempt *attempt, warp_udp_socket *socket, int status,
@@ -246,23 +265,35 @@ static void measured_after(warp_attempt *attempt, warp_udp_socket *socket, int s
   uint16_t ports[AIM_PORTS];
   unsigned count = 0;
   warp_udp_socket_close(socket);
-  while (status == WARP_OK && count < AIM_PORTS) {
+  if (status != WARP_OK) {
+    aim_again(attempt, status);
+    return;
+  }
+  while (count < AIM_PORTS) {
     ports[count] = wg_nat_predict(axes, g->counted, count + 1);
     if (ports[count] == external->port)
       break;
     count++;
   }
-  if (status == WARP_OK && count == 0)
-    status = WARP_UNSUPPORTED; /* it does not count: the packet took no port */
-  if (status == WARP_OK)
-    status = tell_aims(attempt, ports, count);
+  /* None: it does not count, the packet took no port. */
+  status = count == 0 ? WARP_UNSUPPORTED : tell_aims(attempt, ports, count);
   if (status != WARP_OK)
     cannot_aim(attempt, status);
 }
 
+/* A socket of the prober's, which is one flow. */
+static int open_counted(warp_attempt *attempt, warp_udp_socket **out) {
+  if (warp_attempt_take(attempt, WARP_BUDGET_FLOWS, 1, NULL) == 0)
+    return WARP_LIMIT;
+  return warp_attempt_udp(attempt, NULL, out); /* what was not used goes back with the attempt */
+}
+
 static int measure(warp_attempt *attempt, warp_udp_socket *socket, warp_udp_measured then) {
+  const guess_udp *g = wg_guess_own(attempt);
   warp_addr server;
-  int status = warp_attempt_stun_server(attempt, 0, &server);
+  int status = warp_attempt_stun_server(attempt, g->asked - 1, &server);
+  if (status == WARP_NOT_FOUND)
+    status = warp_attempt_stun_server(attempt, 0, &server);
   return status == WARP_OK ? warp_udp_socket_measure(socket, &server, then) : status;
 }
 
@@ -271,11 +302,13 @@ static void measured(warp_attempt *attempt, warp_udp_socket *socket, int status,
   (void)socket;
   guess_udp *g = wg_guess_own(attempt);
   warp_udp_socket *after;
-  if (status == WARP_OK) {
-    g->counted = external->port;
-    take_port(attempt);
-    status = warp_attempt_udp(attempt, NULL, &after);
+  if (status != WARP_OK) {
+    aim_again(attempt, status);
+    return;
   }
+  g->counted = external->port;
+  take_port(attempt);
+  status = open_counted(attempt, &after);
   if (status == WARP_OK)
     status = measure(attempt, after, measured_after);
   if (status != WARP_OK)
@@ -285,7 +318,8 @@ static void measured(warp_attempt *attempt, warp_udp_socket *socket, int status,
 static int aim(warp_attempt *attempt) {
   guess_udp *g = wg_guess_own(attempt);
   warp_addr local;
-  int status = warp_attempt_udp(attempt, NULL, &g->aimed);
+  int status = open_counted(attempt, &g->aimed);
+  g->asked++;
   if (status == WARP_OK)
     status = warp_path_attach(g->path, g->aimed);
   if (status != WARP_OK)

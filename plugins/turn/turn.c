@@ -240,8 +240,12 @@ void wg_turn_changed(warp_attempt *attempt) {
   if (status != WARP_OK) {
     char why[WARP_DETAIL_LEN];
     (void)wg_legs_explain(&state->legs, why, sizeof why);
-    warp_attempt_fail(attempt, status, "%s",
-                      state->legs.ready == NULL ? why : warp_strerror(status));
+    /* With a relay at hand it is a message that could not be sent. */
+    const char *after =
+        status == WARP_NO_SERVER ? "no broker to tell the peer through" : warp_strerror(status);
+    if (state->legs.ready != NULL)
+      snprintf(why, sizeof why, "allocated at a relay, then: %s", after);
+    warp_attempt_fail(attempt, status, "%s", why);
   }
 }
 

@@ -122,6 +122,11 @@ static void heard(warp_attempt *attempt, warp_path *path, warp_udp_socket *socke
 
 static int begin_round(warp_attempt *attempt, unsigned round);
 
+static const char *status_text(int status) {
+  return status == WARP_LIMIT ? "too many flows through the gateway are in use (node.flows)"
+                              : warp_strerror(status);
+}
+
 static void round_over(warp_attempt *attempt) {
   wg_foretell *f = foretell_of(attempt);
   if (f->round == ROUNDS || f->state == WG_FORETELL_PREPARING) {
@@ -136,7 +141,7 @@ static void round_over(warp_attempt *attempt) {
   int status = begin_round(attempt, f->round + 1);
   if (status != WARP_OK)
     warp_attempt_fail(attempt, status, "no fresh sockets for round %u: %s", f->round,
-                      warp_strerror(status));
+                      status_text(status));
 }
 
 static void spray_when_ready(warp_attempt *attempt) {
@@ -165,9 +170,16 @@ static int tell(warp_attempt *attempt) {
 
 /* ---- our own ports --------------------------------------------------------------------------- */
 
+/* All of them or none: with fewer than it aims at the fixed side is never met. */
 static int open_sockets(warp_attempt *attempt, unsigned count) {
   wg_punch *state = warp_attempt_state(attempt);
   wg_foretell *f = &state->foretell;
+  unsigned want = count - f->socket_count;
+  unsigned granted = warp_attempt_take(attempt, WARP_BUDGET_FLOWS, want, NULL);
+  if (granted < want) {
+    warp_attempt_give(attempt, WARP_BUDGET_FLOWS, granted);
+    return WARP_LIMIT;
+  }
   while (f->socket_count < count) {
     warp_udp_socket **socket = &f->sockets[f->socket_count];
     int status = warp_attempt_udp(attempt, NULL, socket);
@@ -213,7 +225,7 @@ static void measured(warp_attempt *attempt, warp_udp_socket *socket, int status,
   if (is_fixed(f))
     status = open_sockets(attempt, WALK);
   if (status != WARP_OK) {
-    warp_attempt_fail(attempt, status, "foretold our ports, then: %s", warp_strerror(status));
+    warp_attempt_fail(attempt, status, "foretold our ports, then: %s", status_text(status));
     return;
   }
   f->own_ready = true;
@@ -348,7 +360,7 @@ void wg_foretell_take(warp_attempt *attempt, const wg_offer *offer) {
     int status = begin_round(attempt, offer->round);
     if (status != WARP_OK) {
       warp_attempt_fail(attempt, status, "no fresh sockets for round %u: %s", f->round,
-                        warp_strerror(status));
+                        status_text(status));
       return;
     }
   }

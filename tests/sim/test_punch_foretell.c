@@ -197,6 +197,24 @@ static void test_nothing_came_back(void **state) {
   peers_free(&both);
 }
 
+/* The sockets of a walk are flows at the gateway, and a policy that has not as many is kept to. */
+static void test_flows_are_counted(void **state) {
+  (void)state;
+  static const char *const few[] = {"node.flows=31", NULL}, *const enough[] = {"node.flows=32",
+                                                                               NULL};
+  for (int i = 0; i < 2; i++) {
+    peers both;
+    peers_build(&both, "apd-apd+sequential", "apd-apd+sequential", 1);
+    both.a.conf.settings = both.b.conf.settings = i == 0 ? few : enough;
+    peers_start(&both);
+    peers_connect(&both, &(warp_connect_options){.plugins = "udp_punch"});
+    assert_int_equal(both.a.connect_status == WARP_OK, i == 1);
+    if (i == 0)
+      assert_non_null(strstr(peer_row(&both.a, "udp_punch", WARP_EXT_BIND)->detail, "node.flows"));
+    peers_free(&both);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_others_take_ports),
@@ -206,6 +224,7 @@ int main(void) {
       cmocka_unit_test(test_loss),
       cmocka_unit_test(test_silent_server),
       cmocka_unit_test(test_nothing_came_back),
+      cmocka_unit_test(test_flows_are_counted),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,43 @@ static void test_ruled_out(void **state) {
   peers_free(&both);
 }
 
+static void begin_without_server(peers *both, bool prober_calls, uint64_t silent_us) {
+  uint8_t record[WARP_RECORD_MAX];
+  size_t len = sizeof record;
+  start(both, prober_calls ? "ad-apd+sequential" : "apd-apd+random",
+        prober_calls ? "apd-apd+random" : "ad-apd+sequential", 1, NULL);
+  sim_stun_set_up(both->net.stun, false);
+  assert_int_equal(warp_node_address(both->b.node, record, &len), WARP_OK);
+  peers_begin_connect(both, record, len, &only_guess);
+  assert_int_equal(sim_run_for(both->net.world, silent_us), WARP_OK);
+}
+
+/* A prober whose port is counted needs a server's answer: it is asked for again. */
+static void test_server_comes_back(void **state) {
+  (void)state;
+  for (int prober_calls = 0; prober_calls < 2; prober_calls++) {
+    peers both;
+    begin_without_server(&both, prober_calls, 3 * SIM_SECOND);
+    sim_stun_set_up(both.net.stun, true);
+    peers_await_connect(&both);
+    if (both.a.connect_status != WARP_OK)
+      fail_msg("%s", peer_row(&both.a, "random_probe", WARP_EXT_BIND)->detail);
+    peers_echo(&both);
+    peers_free(&both);
+  }
+}
+
+static void test_silent_server(void **state) {
+  (void)state;
+  peers both;
+  begin_without_server(&both, true, SIM_SECOND);
+  peers_await_connect(&both);
+  const warp_report_row *row = peer_row(&both.a, "random_probe", WARP_EXT_BIND);
+  assert_int_equal(row->status, WARP_TIMEOUT);
+  assert_non_null(strstr(row->detail, "no answer from a STUN server"));
+  peers_free(&both);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_budget_is_spent),
@@ -147,6 +184,8 @@ int main(void) {
       cmocka_unit_test(test_one_socket),
       cmocka_unit_test(test_second_round),
       cmocka_unit_test(test_ruled_out),
+      cmocka_unit_test(test_server_comes_back),
+      cmocka_unit_test(test_silent_server),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -206,6 +206,7 @@ static int do_without(warp_attempt *attempt) {
   warp_attempt_note(attempt, "%s", why);
   if (!we_come(attempt) || state->peer_in_need)
     return status;
+  warp_attempt_blame(attempt, status);
   if (warp_attempt_role(attempt) == WARP_RESPONDER || state->asked_in_need)
     return WARP_OK; /* the peer's relayed address is to come */
   status = ask_peer(attempt, true);

@@ -183,10 +183,11 @@ static int missing_help(const cli_run *run, const warp_report *report) {
   if (!cli_has_server(run->options, CLI_BROKER) && any_row(report, WARP_NO_SERVER, false)) {
     return cli_explain_missing(run->options, CLI_BROKER);
   }
-  if (any_row(report, WARP_NO_SERVER, true)) {
-    return cli_explain_missing(run->options, CLI_TURN);
+  /* First: of another family there may be no relay at all, and that is not what went wrong. */
+  if (any_row(report, WARP_AUTH, true)) {
+    return server_trouble(run->options, CLI_TURN, WARP_AUTH);
   }
-  return any_row(report, WARP_AUTH, true) ? server_trouble(run->options, CLI_TURN, WARP_AUTH) : -1;
+  return any_row(report, WARP_NO_SERVER, true) ? cli_explain_missing(run->options, CLI_TURN) : -1;
 }
 
 int cli_explain_connect(const cli_run *run, const char *to, int status, const warp_report *report) {

@@ -401,6 +401,10 @@ void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot) {
     wg_timer_stop(env_of(attempt), &attempt->timers[slot].timer);
 }
 
+void warp_attempt_blame(warp_attempt *attempt, int status) {
+  attempt->blamed = status;
+}
+
 void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
   if (attempt->stopped)
     return; /* what ended it stands there */

@@ -434,6 +434,8 @@ static void peer_attempt_failed(warp_attempt *attempt, const wg_message *message
   char own[WARP_DETAIL_LEN];
   memcpy(own, attempt->row.detail, sizeof own);
   attempt->told = true;
+  if (attempt->blamed != WARP_OK)
+    status = attempt->blamed;
   warp_attempt_fail(attempt, status, here ? "at the peer: %.72s; here: %s" : "at the peer: %s%s",
                     message->detail[0] != '\0' ? message->detail : warp_strerror(status), own);
 }

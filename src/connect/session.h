@@ -52,6 +52,7 @@ struct warp_attempt {
   wg_proof *proof; /* NULL: none is needed */
   bool stopped;    /* the plugin's stop has returned: it may call nothing any more */
   bool breached;   /* the plugin broke the contract, and the row says so */
+  int blamed;      /* warp_attempt_blame */
   bool told;       /* the peer reported its side as failed: it need not be told of ours */
   uint64_t started_us;
   wg_timer deadline;

@@ -21,7 +21,7 @@ static const char *mapped_anew(const warp_nat_axes *axes) {
 
 static const char *untranslated(const warp_nat_axes *axes) {
   if (axes->filtering == WARP_NAT_UNKNOWN)
-    return "";
+    return "no NAT; what it lets in is not known";
   return axes->filtering == WARP_NAT_ENDPOINT_INDEPENDENT
              ? "anybody can dial it"
              : "lets in only answers: can be punched, not dialled";

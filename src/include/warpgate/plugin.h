@@ -181,6 +181,9 @@ WARP_API void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot);
 /* What the report will say of this attempt if it ends now; replaces the line before. */
 WARP_API void warp_attempt_note(warp_attempt *attempt, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* What stood in the way on this side already: if the peer ends the attempt now, the report gives
+ * this as the status instead of the peer's. WARP_OK: nothing. */
+WARP_API void warp_attempt_blame(warp_attempt *attempt, int status);
 /* Ends the attempt; the peer is told. Nothing of it runs after the present callback. Of one that
  * was kept (warp_attempt_keep) it ends the pipe, whose on_end gets the status, at both sides. */
 WARP_API void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...)

@@ -20,7 +20,7 @@ static void test_meanings(void **state) {
   static const char *const rows[][2] = {
       {"none/ei", "anybody can dial it"},
       {"none/apd", "can be punched, not dialled"},
-      {"none/?", ""},
+      {"none/?", "no NAT; what it lets in is not known"},
       {"ei/ei, random", "anybody can dial its mapped address"},
       {"ei/ad, random", "lets in hosts that it has sent to"},
       {"ei/apd, preserving", "lets in only what it has sent to"},

@@ -59,12 +59,13 @@ static bool any_running(const wg_session *session) {
 }
 
 /* An attempt that asks for a proof first gets no head start: the peer may be elsewhere, and then
- * nobody should have waited. */
+ * nobody should have waited. Nor does one that brings no pipe, as asking for the peer's record. */
 static bool any_leading(const wg_session *session) {
   for (size_t i = 0; i < session->attempt_count; i++) {
     const warp_attempt *attempt = session->attempts[i];
     if (attempt->state == WG_ATTEMPT_RUNNING &&
-        (session->options.strict || !wg_proof_pending(attempt)))
+        (session->options.strict ||
+         (wg_plugin_connects(attempt->plugin) && !wg_proof_pending(attempt))))
       return true;
   }
   return false;

@@ -22,13 +22,20 @@ def said(trial):
 @pytest.mark.parametrize("row", table(), ids=lambda row: "-".join(row[key] for key in FIELDS))
 def test_row(natsim, row):
     options = [] if row["options"] == "-" else row["options"].split()
-    (trial,) = natsim.trials("run", "--plugin", row["plugin"], "--transport", row["transport"],
+    beside = row["outcome"] == "beside"
+    plugins = f"{row['plugin']},udp_punch" if beside else row["plugin"]
+    (trial,) = natsim.trials("run", "--plugin", plugins, "--transport", row["transport"],
                              "--a", row["a"], "--b", row["b"], "--rtt", "10", "--timeout", "12",
                              *options)
     outcome = "failed" if row["outcome"] == "failed" else "connected"
     assert trial["outcome"] == outcome, said(trial)
     if outcome == "failed":
         assert any(row["words"] in line for line in said(trial)), said(trial)
+    elif beside:
+        helpers = [attempt for rows in trial["attempts"].values() for attempt in rows
+                   if attempt["plugin"] == row["plugin"]]
+        assert any(row["words"] in attempt["detail"] for attempt in helpers), helpers
+        assert trial["winner"] == "udp_punch"
     else:
         assert trial["winner"] == row["plugin"]
         assert trial["path"] == row["outcome"]
@@ -39,5 +46,6 @@ def test_every_technique_is_in_the_table(natsim):
     done = natsim.run("run", "--a", "open", "--b", "open", "--plugin", "nonesuch")
     techniques = set(done.err.split("there are auto, ")[1].strip().split(", "))
     for outcome in ("won", "failed"):
-        rows = [row for row in table() if (row["outcome"] == "failed") == (outcome == "failed")]
+        rows = [row for row in table() if row["outcome"] != "beside" and
+                (row["outcome"] == "failed") == (outcome == "failed")]
         assert {row["plugin"] for row in rows} == techniques, outcome

@@ -136,6 +136,23 @@ static void test_asking_holds_nothing_up(void **state) {
   peers_free(&both);
 }
 
+/* Where the peer cannot be dialled, punching begins at once, beside the asking. */
+static void test_punching_does_not_wait(void **state) {
+  (void)state;
+  peers both;
+  uint8_t old[WARP_RECORD_MAX];
+  peers_build(&both, "port-restricted", "port-restricted", 5);
+  peers_start(&both);
+  size_t len = address(&both.b, old);
+  run(&both, 700 * second);
+  peers_connect_to(&both, old, len, &(warp_connect_options){.plugins = "direct_connect,udp_punch"});
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_non_null(asked(&both));
+  const warp_report_row *row = peer_row(&both.a, "udp_punch", WARP_EXT_BIND);
+  assert_true(row->start_ms >= 0 && row->start_ms < 5);
+  peers_free(&both);
+}
+
 /* ---- without a connect ----------------------------------------------------------------------- */
 
 static void test_resolving(void **state) {
@@ -339,6 +356,7 @@ int main(void) {
       cmocka_unit_test(test_a_fresh_one_needs_no_asking),
       cmocka_unit_test(test_an_expired_one_is_renewed_first),
       cmocka_unit_test(test_asking_holds_nothing_up),
+      cmocka_unit_test(test_punching_does_not_wait),
       cmocka_unit_test(test_resolving),
       cmocka_unit_test(test_who_does_not_answer),
       cmocka_unit_test(test_without_a_broker),

@@ -14,6 +14,8 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   connect->config = *config;
   if (connect->config.plugins == NULL)
     connect->config.plugins = wg_plugin_table;
+  wg_unheard_start(&connect->unheard, wg_settings_limits(&config->settings).probes_per_s,
+                   wg_now_us(config->env));
   connect->self =
       (wg_contact_self){.record = &connect->record, .loopback_only = config->loopback_only};
   memcpy(connect->self.machine, config->machine, sizeof connect->self.machine);
@@ -90,6 +92,8 @@ void wg_connect_set_plugins(wg_connect *connect, wg_plugin_list plugins,
                             const wg_settings *settings) {
   connect->config.plugins = plugins;
   connect->config.settings = *settings;
+  wg_unheard_start(&connect->unheard, wg_settings_limits(settings).probes_per_s,
+                   wg_now_us(connect->config.env));
 }
 
 void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,

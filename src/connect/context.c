@@ -99,6 +99,11 @@ void wg_attempt_refund(warp_attempt *attempt, warp_budget budget) {
   wg_budget_give(&attempt->gateway->budget, budget, 1);
 }
 
+bool wg_attempt_may_send(warp_attempt *attempt, const warp_addr *to) {
+  return attempt->session->role == WARP_INITIATOR ||
+         wg_unheard_take(&connect_of(attempt)->unheard, to, warp_attempt_now_us(attempt));
+}
+
 void wg_attempt_give_all(warp_attempt *attempt) {
   static const warp_budget counts[] = {WARP_BUDGET_FLOWS, WARP_BUDGET_SYNS};
   for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {

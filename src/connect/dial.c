@@ -37,6 +37,8 @@ static int launch(wg_dial *dial) {
   static const wg_tcp_handlers handlers = {.on_open = on_open};
   warp_attempt *attempt = dial->attempt;
   wg_env *env = attempt->session->connect->config.env;
+  if (!wg_attempt_may_send(attempt, &dial->to))
+    return WARP_LIMIT;
   warp_addr local = attempt->self.nic;
   local.port = 0;
   int status = env->ops->tcp_connect(env, &local, &dial->to, 0, &handlers, dial, &dial->tcp);

@@ -34,15 +34,20 @@ static void grow(wg_pairs *pairs) {
   pairs->sent_room = room;
 }
 
-uint32_t wg_pairs_number(wg_pairs *pairs, const wg_pair *pair, bool answers) {
+uint32_t wg_pairs_number(wg_pairs *pairs, const wg_pair *pair, bool answers, uint32_t random) {
+  const uint32_t place = WG_PAIRS_SENT - 1; /* these bits count, and say where it is remembered */
   pairs->last_number++;
   grow(pairs);
+  uint32_t number = (random & ~place) | (pairs->last_number & place);
+  if (number == 0)
+    number = WG_PAIRS_SENT; /* 0 is no number */
   if (pairs->sent_room > 0)
-    pairs->sent[pairs->last_number % pairs->sent_room] =
-        (wg_sent_probe){.number = pairs->last_number, .answers = answers, .pair = *pair};
-  return pairs->last_number;
+    pairs->sent[number % pairs->sent_room] =
+        (wg_sent_probe){.number = number, .answers = answers, .pair = *pair};
+  return number;
 }
 
+/* The probe of ours that a packet acknowledges, or NULL. */
 static const wg_sent_probe *find_sent(const wg_pairs *pairs, uint32_t number) {
   if (number == 0 || pairs->sent_room == 0)
     return NULL;
@@ -139,7 +144,10 @@ unsigned wg_pairs_heard(wg_pairs *pairs, const wg_pair *from, const wg_carried *
   if (packet->payload != NULL)
     return result;
   pairs->peer_number = packet->sequence;
-  const wg_sent_probe *answered = find_sent(pairs, packet->acknowledged);
+  const wg_sent_probe *answered =
+      pairs->wrong < WG_PAIRS_WRONG ? find_sent(pairs, packet->acknowledged) : NULL;
+  if (answered == NULL && packet->acknowledged != 0 && pairs->wrong < WG_PAIRS_WRONG)
+    pairs->wrong++;
   if (answered != NULL && pairs->state != WG_PAIRS_PROVEN) {
     result |= WG_PAIRS_NOW_PROVEN;
     if (move(pairs, WG_PAIRS_PROVEN, &answered->pair, now_us))

@@ -21,6 +21,9 @@ enum {
   /* To one source from one socket: so many that losing all is rare, so few that a replayed probe
    * is no way to have us flood somebody. */
   WG_PAIRS_ANSWERS = 3,
+  /* Acknowledgements of numbers that we did not give out. With 20 bits to guess, so many find
+   * none; who has lost track of ours sends fewer. */
+  WG_PAIRS_WRONG = 256,
   WG_PAIRS_MOVE_US = 5000000, /* silence after which another source may take over */
 };
 
@@ -54,7 +57,8 @@ typedef struct wg_pairs {
   wg_pair out;          /* unless seeking */
   uint64_t alive_us;    /* when the peer was last heard from where it belongs */
   bool settled;         /* the pipe is the application's */
-  uint32_t last_number; /* of our own probes */
+  uint32_t last_number; /* of our own probes: how many there were */
+  uint32_t wrong;       /* acknowledgements of no probe of ours; then none counts any more */
   uint32_t peer_number; /* of the peer's probes, the latest; 0: none */
   wg_sent_probe *sent;  /* by number modulo sent_room; grows */
   uint32_t sent_room;
@@ -63,8 +67,10 @@ typedef struct wg_pairs {
 } wg_pairs;
 
 void wg_pairs_free(wg_pairs *pairs);
-/* Numbers a probe that is about to go out by `pair`. Without memory it is not remembered. */
-uint32_t wg_pairs_number(wg_pairs *pairs, const wg_pair *pair, bool answers);
+/* Numbers a probe that is about to go out by `pair`. Without memory it is not remembered. `random`
+ * is fresh for each one: a peer that could foretell the number would prove with it that it reads
+ * what we send to an address of somebody else. */
+uint32_t wg_pairs_number(wg_pairs *pairs, const wg_pair *pair, bool answers, uint32_t random);
 /* The pair of a probe of ours, or NULL: never sent, or too long ago. Valid until the next one is
  * numbered. */
 const wg_pair *wg_pairs_sent(const wg_pairs *pairs, uint32_t number);

@@ -35,8 +35,16 @@ struct warp_path {
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
+static bool was_heard(const warp_path *path, const warp_addr *remote) {
+  const wg_pairs *pairs = &path->pairs;
+  return (pairs->state != WG_PAIRS_SEEKING && wg_addr_equal(&pairs->out.remote, remote)) ||
+         wg_pairs_heard_from(pairs, remote);
+}
+
 static int send_by(warp_path *path, const wg_pair *pair, const void *data, size_t len) {
   const wg_env_ops *ops = path->env->ops;
+  if (!was_heard(path, &pair->remote) && !wg_attempt_may_send(path->attempt, &pair->remote))
+    return WARP_AGAIN;
   if (pair->socket != 0) {
     const warp_udp_socket *own = wg_socket_find(path->attempt, pair->socket);
     return own != NULL ? ops->udp_send(own->udp, &pair->remote, data, len) : WARP_CLOSED;
@@ -49,7 +57,11 @@ static int send_by(warp_path *path, const wg_pair *pair, const void *data, size_
 /* Numbers a probe and sends it; `acknowledged` 0: nothing to acknowledge. */
 static int send_probe(warp_path *path, const wg_pair *pair, uint32_t acknowledged) {
   uint8_t packet[WG_PROBE_LEN];
-  uint32_t number = wg_pairs_number(&path->pairs, pair, acknowledged != 0);
+  uint32_t random;
+  int status = path->env->ops->random(path->env, &random, sizeof random);
+  if (status != WARP_OK)
+    return status;
+  uint32_t number = wg_pairs_number(&path->pairs, pair, acknowledged != 0, random);
   wg_probe_encode(packet, path->tag_out, number, acknowledged);
   return send_by(path, pair, packet, sizeof packet);
 }

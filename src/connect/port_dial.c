@@ -89,6 +89,8 @@ static wg_port_dial *find(const warp_tcp_port *port, const warp_addr *to) {
 static int launch(wg_port_dial *dial) {
   static const wg_tcp_handlers handlers = {.on_open = on_open};
   wg_env *env = env_of(dial->port->attempt);
+  if (!wg_attempt_may_send(dial->port->attempt, &dial->to))
+    return WARP_LIMIT;
   return env->ops->tcp_connect(env, &dial->port->local, &dial->to, WG_SOCK_REUSE, &handlers, dial,
                                &dial->tcp);
 }

@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "connect/connect.h"
+#include "connect/unheard.h"
 
 typedef struct wg_session wg_session;
 
@@ -405,6 +406,10 @@ void wg_explain_begin(const wg_session *session, const wg_session *caller,
 /* Forgets all that wait. */
 void wg_explain_cancel(wg_connect *connect);
 
+/* May the attempt send one more packet, or dial, where nothing of the peer came from yet? What we
+ * began ourselves always may; a peer's only as far as unheard.h says. */
+bool wg_attempt_may_send(warp_attempt *attempt, const warp_addr *to);
+
 /* ---- the switchboard ------------------------------------------------------------------------- */
 
 struct wg_connect {
@@ -414,6 +419,7 @@ struct wg_connect {
   uint8_t record_bytes[WARP_RECORD_MAX];
   size_t record_len; /* 0: no record yet */
   wg_gateway gateways[WG_RECORD_ENDPOINTS];
+  wg_unheard unheard; /* what peers' words have us send */
   wg_list sessions, inbound, dead;
   wg_list explanations; /* wg_explanation */
   size_t racing_count, inbound_count;

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     packet.acknowledged = (what & 8) != 0 ? wg_read_u32(&reader) : wg_read_u8(&reader);
     now_us += (uint64_t)(what >> 4) * 500000;
     if ((what & 3) == 0) {
-      (void)wg_pairs_number(&pairs, &pair, (what & 4) != 0);
+      (void)wg_pairs_number(&pairs, &pair, (what & 4) != 0, wg_read_u8(&reader) * 0x01010101u);
     } else if ((what & 3) == 1 && (what & 4) != 0) {
       wg_pairs_settle(&pairs);
     } else {

@@ -3,6 +3,7 @@
 #include "rogue.h"
 
 #include "connect/session.h"
+#include "nat/offer.h"
 #include "node/internal.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -395,6 +396,61 @@ static void test_many_streams_of_one_attempt(void **state) {
   peers_free(&both);
 }
 
+/* ---- somebody else's address ----------------------------------------------------------------- */
+
+typedef struct target {
+  unsigned packets, following; /* `following`: numbers that could be told from the one before */
+  uint32_t last;
+} target;
+
+static void on_probe(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  (void)from;
+  target *self = arg;
+  wg_carried packet;
+  self->packets++;
+  if (wg_carry_open(data, len, &packet) != WARP_OK || packet.payload != NULL)
+    return;
+  self->following += packet.sequence == self->last + 1 ? 1 : 0;
+  self->last = packet.sequence;
+}
+
+/* Foretold ports that the peer names: each session sprays them all, at the address of its record.
+ * All sessions together are no more than a few. */
+static void test_many_sessions_at_one_address(void **state) {
+  (void)state;
+  enum { SECONDS = 10, PER_S = WG_BUDGET_PROBES_PER_S * WG_UNHEARD_TIMES };
+  static rogue evil;
+  target victim = {0};
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
+  wg_udp *udp;
+  const warp_addr *at = &evil.record.endpoints[0].external_udp;
+  assert_int_equal(evil.env->ops->udp_open(evil.env, at, 0, on_probe, &victim, &udp), WARP_OK);
+  wg_offer offer = {.plan = {.strategy = WG_STRATEGY_WINDOW, .self_preserves = true},
+                    .round = 1,
+                    .port_count = WG_OFFER_PORTS};
+  for (size_t i = 0; i < WG_OFFER_PORTS; i++)
+    offer.ports[i] = at->port;
+  uint8_t bytes[WG_OFFER_MAX];
+  int len = wg_offer_encode(&offer, bytes, sizeof bytes);
+  for (size_t i = 0; i < WG_SESSIONS_PER_PEER; i++) {
+    rogue_new_session(&evil);
+    wg_message message = rogue_message(&evil, 1);
+    message.plugin_type = 2;
+    message.data = bytes;
+    message.data_len = (size_t)len;
+    rogue_send(&evil, &message);
+  }
+  run(&both, SECONDS * second);
+  assert_in_range(victim.packets, PER_S * SECONDS / 2, PER_S * (SECONDS + WG_UNHEARD_BURST_S));
+  assert_in_range(victim.following, 0, 10);
+  evil.env->ops->udp_close(udp);
+  rogue_close(&evil);
+  peers_free(&both);
+}
+
 /* ---- after the pipe -------------------------------------------------------------------------- */
 
 /* An invitation into a session that has its pipe begins nothing: when the pipe was closed, the
@@ -461,6 +517,7 @@ int main(void) {
       cmocka_unit_test(test_paths_leave_room),
       cmocka_unit_test(test_silent_streams),
       cmocka_unit_test(test_many_streams_of_one_attempt),
+      cmocka_unit_test(test_many_sessions_at_one_address),
       cmocka_unit_test(test_invitation_into_a_connected_session),
       cmocka_unit_test(test_open_pipes_do_not_count),
   };

@@ -204,7 +204,8 @@ WARP_API int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void
  * part in the race, and if dialling or securing fails the attempt fails. To an interface address in
  * a network that the peer claims to share the SYN waits until the peer has answered from there, and
  * the attempt fails when it does not. WARP_UNTRUSTED when the
- * address is none that the peer may name (loopback, or a LAN that is not shared);
+ * address is none that the peer may name (loopback, or a LAN that is not shared); WARP_LIMIT when
+ * all that peers began has sent enough to the address for now;
  * WARP_STATE, WARP_NOMEM, and what the system says at once (WARP_UNREACHABLE, WARP_IO). */
 WARP_API int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to);
 /* Streams of this session that the peer dials to our listener may carry this attempt from now on.
@@ -246,7 +247,8 @@ WARP_API int warp_tcp_port_measure(warp_tcp_port *port, const warp_addr *server,
                                    warp_tcp_measured cb);
 /* Sends a SYN to an address of the peer, or has it wait as warp_attempt_dial. `cb` may be NULL.
  * WARP_UNTRUSTED as warp_attempt_dial; WARP_ADDR_NOT_AVAILABLE: this connection exists already,
- * accepted or waiting for its last packets to die; WARP_LIMIT, WARP_STATE (dialled and not ended
+ * accepted or waiting for its last packets to die; WARP_LIMIT (too many at once, or as
+ * warp_attempt_dial), WARP_STATE (dialled and not ended
  * yet), WARP_NOMEM, and what the system says at once (WARP_CONN_REFUSED by this machine,
  * WARP_UNREACHABLE, WARP_IO). */
 WARP_API int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb);
@@ -304,8 +306,9 @@ WARP_API int warp_path_attach(warp_path *path, warp_udp_socket *socket);
  * attached socket or, with NULL, from the shared one. The address is any port from 1024 up of a
  * public address in the peer's record, or an address in it, a candidate, or one that the peer was
  * heard from: else WARP_UNTRUSTED. WARP_STATE (not attached);
- * what the system says of the datagram (WARP_AGAIN, WARP_UNREACHABLE, WARP_IO). Takes nothing from
- * a budget: ask that first. */
+ * what the system says of the datagram (WARP_AGAIN, WARP_UNREACHABLE, WARP_IO); WARP_AGAIN too when
+ * all that peers began has sent enough for now to an address from which nothing came. Takes nothing
+ * from a budget: ask that first. */
 WARP_API int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to);
 /* The path leads through a relay: `transport` goes to it, and the report names `server` as the
  * other end. May be called again when that changes, until the path is secured. */

@@ -34,9 +34,13 @@ static wg_pair pair_of(uint32_t socket, uint16_t port) {
   return pair;
 }
 
-static uint32_t sent(uint32_t socket, uint16_t port, bool answers) {
+static uint32_t sent_as(uint32_t random, uint32_t socket, uint16_t port, bool answers) {
   wg_pair pair = pair_of(socket, port);
-  return wg_pairs_number(&pairs, &pair, answers);
+  return wg_pairs_number(&pairs, &pair, answers, random);
+}
+
+static uint32_t sent(uint32_t socket, uint16_t port, bool answers) {
+  return sent_as(0, socket, port, answers);
 }
 
 static unsigned probe(uint32_t socket, uint16_t port, uint32_t number, uint32_t acknowledged) {
@@ -160,7 +164,7 @@ static void test_roaming(void **state) {
 static void test_log_is_bounded(void **state) {
   (void)state;
   for (uint32_t i = 1; i <= 3 * WG_PAIRS_SENT + 5; i++) {
-    assert_int_equal(sent(i % 7, (uint16_t)(1024 + i % 60000), false), i);
+    assert_int_equal(sent_as(i, i % 7, (uint16_t)(1024 + i % 60000), false), i);
     const wg_pair *latest = wg_pairs_sent(&pairs, i);
     assert_non_null(latest);
     assert_int_equal(latest->remote.port, 1024 + i % 60000);
@@ -171,6 +175,26 @@ static void test_log_is_bounded(void **state) {
     assert_null(wg_pairs_sent(&pairs, oldest - 1));
   }
   assert_int_equal(pairs.sent_room, WG_PAIRS_SENT);
+}
+
+/* Who names somebody else's address must not be able to say that it read what went there. */
+static void test_numbers_cannot_be_foretold(void **state) {
+  (void)state;
+  uint32_t shown = sent_as(0xabcde123, 0, 4000, false);
+  uint32_t victims = sent_as(0x12345678, 0, 5000, false);
+  assert_int_equal(shown, 0xabcde001);
+  assert_int_equal(victims, 0x12345002);
+  for (uint32_t i = 1; i <= WG_PAIRS_WRONG; i++)
+    assert_int_equal(probe(0, 4000, i, shown + i) & WG_PAIRS_NOW_PROVEN, 0);
+  assert_int_equal(probe(0, 4000, 999, victims) & WG_PAIRS_NOW_PROVEN, 0);
+  check_out(WG_PAIRS_LISTENED, 0, 4000);
+}
+
+static void test_no_probe_has_the_number_0(void **state) {
+  (void)state;
+  for (uint32_t i = 1; i <= WG_PAIRS_SENT; i++)
+    assert_int_not_equal(sent(0, 4000, false), 0);
+  assert_non_null(wg_pairs_sent(&pairs, WG_PAIRS_SENT));
 }
 
 static void test_sources_are_bounded(void **state) {
@@ -194,6 +218,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_no_answer_to_an_answered_answer, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_roaming, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_log_is_bounded, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_numbers_cannot_be_foretold, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_no_probe_has_the_number_0, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_sources_are_bounded, set_up, tear_down),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,12 +59,3 @@ uint32_t wg_rng_below(wg_rng *rng, uint32_t bound) {
 double wg_rng_unit(wg_rng *rng) {
   return (double)(wg_rng_next(rng) >> 11) * 0x1.0p-53;
 }
-
-void wg_rng_shuffle_u16(wg_rng *rng, uint16_t *values, size_t count) {
-  for (size_t i = count; i > 1; i--) {
-    size_t j = wg_rng_below(rng, (uint32_t)i);
-    uint16_t kept = values[i - 1];
-    values[i - 1] = values[j];
-    values[j] = kept;
-  }
-}

@@ -21,8 +21,6 @@ uint64_t wg_rng_next(wg_rng *rng);
 uint32_t wg_rng_below(wg_rng *rng, uint32_t bound);
 /* Uniform in [0, 1). */
 double wg_rng_unit(wg_rng *rng);
-/* Fisher-Yates shuffle of `count` 16-bit values. */
-void wg_rng_shuffle_u16(wg_rng *rng, uint16_t *values, size_t count);
 /* FNV-1a of a string, for naming streams. */
 uint64_t wg_hash_string(const char *text);
 

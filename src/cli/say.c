@@ -113,7 +113,8 @@ void cli_line(const char *format, ...) {
 }
 
 void cli_event(json_t *event) {
-  char *line = in_json && event != NULL ? json_dumps(event, JSON_COMPACT) : NULL;
+  char *line =
+      in_json && event != NULL ? json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
   if (line != NULL) {
     size_t len = strlen(line);
     line[len] = '\n'; /* one write, so that lines of several writers stay whole */

@@ -22,8 +22,6 @@ void wg_identity_free(wg_identity *identity);
 const warp_key *wg_identity_key(const wg_identity *identity);
 /* The key for OpenSSL (EVP_PKEY *), owned by the identity; for the secure layer only. */
 struct evp_pkey_st *wg_identity_pkey(const wg_identity *identity);
-/* Is it a point on the curve in compressed form? */
-bool wg_key_valid(const warp_key *key);
 bool wg_key_equal(const warp_key *a, const warp_key *b);
 /* SHA-256 of the key's bytes. */
 void wg_key_hash(const warp_key *key, uint8_t out[32]);

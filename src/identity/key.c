@@ -144,12 +144,6 @@ struct evp_pkey_st *wg_identity_pkey(const wg_identity *identity) {
   return identity->pkey;
 }
 
-bool wg_key_valid(const warp_key *key) {
-  EVP_PKEY *pkey = wg_key_to_pkey(key);
-  EVP_PKEY_free(pkey);
-  return pkey != NULL;
-}
-
 bool wg_key_equal(const warp_key *a, const warp_key *b) {
   return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
 }

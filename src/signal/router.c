@@ -217,14 +217,6 @@ void wg_router_close(wg_router *router) {
   free(router);
 }
 
-unsigned wg_router_up(const wg_router *router) {
-  unsigned up = 0;
-  for (size_t i = 0; i < router->route_count; i++) {
-    up += router->routes[i].up;
-  }
-  return up;
-}
-
 void wg_router_counters_get(const wg_router *router, wg_router_counters *out) {
   *out = router->counters;
 }

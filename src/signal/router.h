@@ -50,8 +50,6 @@ typedef struct wg_router_options {
 int wg_router_open(const wg_router_options *options, wg_router **out);
 /* NULL is allowed. Nothing of it runs afterwards. */
 void wg_router_close(wg_router *router);
-/* How many brokers are subscribed now. */
-unsigned wg_router_up(const wg_router *router);
 /* Seals a message to the record's key and publishes it on every broker that both records name (the
  * ones that are up; at most two, copies are dropped by the replay window); on our first broker that
  * is up when the peer's record names none. WARP_NO_SERVER when no broker is shared and up. */

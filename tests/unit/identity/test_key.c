@@ -25,12 +25,18 @@ static wg_identity *make(const char *scalar_hex, const char *key_hex) {
   return identity;
 }
 
+static bool is_point(const warp_key *key) {
+  EVP_PKEY *pkey = wg_key_to_pkey(key);
+  EVP_PKEY_free(pkey);
+  return pkey != NULL;
+}
+
 static void test_generate(void **state) {
   (void)state;
   wg_identity *a = NULL, *b = NULL;
   assert_int_equal(wg_identity_generate(&a), WARP_OK);
   assert_int_equal(wg_identity_generate(&b), WARP_OK);
-  assert_true(wg_key_valid(wg_identity_key(a)));
+  assert_true(is_point(wg_identity_key(a)));
   assert_false(wg_key_equal(wg_identity_key(a), wg_identity_key(b)));
   assert_true(wg_key_equal(wg_identity_key(a), wg_identity_key(a)));
   assert_non_null(wg_identity_pkey(a));
@@ -80,7 +86,7 @@ static void test_not_a_pair(void **state) {
   }
 }
 
-static void test_key_valid(void **state) {
+static void test_points(void **state) {
   (void)state;
   static const struct {
     const char *hex;
@@ -99,7 +105,7 @@ static void test_key_valid(void **state) {
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     warp_key key;
     assert_true(wg_hex_decode(cases[i].hex, key.bytes, sizeof key.bytes));
-    assert_int_equal(wg_key_valid(&key), cases[i].valid);
+    assert_int_equal(is_point(&key), cases[i].valid);
   }
 }
 
@@ -267,7 +273,7 @@ int main(void) {
       cmocka_unit_test(test_generate),
       cmocka_unit_test(test_scalar_roundtrip),
       cmocka_unit_test(test_not_a_pair),
-      cmocka_unit_test(test_key_valid),
+      cmocka_unit_test(test_points),
       cmocka_unit_test(test_hash),
       cmocka_unit_test(test_golden_signature),
       cmocka_unit_test(test_sign_and_verify),

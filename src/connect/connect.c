@@ -44,15 +44,15 @@ static void reap(void *arg) {
     closed(closed_arg);
 }
 
-static void remember_ended(wg_connect *connect, const wg_session_id *id) {
-  connect->ended[connect->ended_next++ % WG_ENDED_MAX] = *id;
+static void remember_ended(wg_connect *connect, const warp_key *peer, const wg_session_id *id) {
+  connect->ended[connect->ended_next++ % WG_ENDED_MAX] = (wg_ended){.peer = *peer, .id = *id};
 }
 
 void wg_connect_bury(wg_connect *connect, wg_session *session) {
   wg_list_remove(&session->link);
   wg_list_push(&connect->dead, &session->link);
   if (session->role == WARP_RESPONDER)
-    remember_ended(connect, &session->id);
+    remember_ended(connect, &session->peer, &session->id);
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
 }
 
@@ -225,9 +225,11 @@ static bool has_room(const wg_connect *connect, const warp_key *peer) {
          connect->racing_count < WG_SESSIONS_MAX;
 }
 
-static bool has_ended(const wg_connect *connect, const wg_session_id *id) {
+/* Of this peer: whoever reads the id of another's session off the wire must not end it. */
+static bool has_ended(const wg_connect *connect, const warp_key *peer, const wg_session_id *id) {
   for (size_t i = 0; i < WG_ENDED_MAX && i < connect->ended_next; i++) {
-    if (memcmp(&connect->ended[i], id, sizeof *id) == 0)
+    const wg_ended *ended = &connect->ended[i];
+    if (memcmp(&ended->id, id, sizeof *id) == 0 && wg_key_equal(&ended->peer, peer))
       return true;
   }
   return false;
@@ -240,7 +242,7 @@ static int ask_policy(wg_connect *connect, const warp_key *sender, const wg_sess
   if (connect->config.policy != NULL)
     contact = connect->config.policy(connect->config.policy_arg, sender);
   if (contact != WARP_CONTACT_ACCEPT)
-    remember_ended(connect, id);
+    remember_ended(connect, sender, id);
   if (contact == WARP_CONTACT_IGNORE || connect->closing)
     return WARP_CANCELED;
   return contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL ? WARP_REFUSED : WARP_OK;
@@ -251,7 +253,7 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
                      wg_record *record, wg_session **out) {
   if (message->record == NULL)
     return WARP_MALFORMED;
-  if (connect->record_len == 0 || connect->closing || has_ended(connect, &message->session))
+  if (connect->record_len == 0 || connect->closing || has_ended(connect, sender, &message->session))
     return WARP_CANCELED;
   int status = wg_record_verify(message->record, message->record_len,
                                 wg_utc_ms(connect->config.env, connect->config.clock), record);
@@ -292,7 +294,8 @@ void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg
   }
   if (message->type == WG_MESSAGE_END) {
     (void)wg_crossing_ended(connect, sender, &message->session);
-    remember_ended(connect, &message->session); /* its beginning may come yet, by a slower broker */
+    /* Its beginning may come yet, by a slower broker. */
+    remember_ended(connect, sender, &message->session);
   }
   if (message->type != WG_MESSAGE_OPEN)
     return;

@@ -412,6 +412,11 @@ bool wg_attempt_may_send(warp_attempt *attempt, const warp_addr *to);
 
 /* ---- the switchboard ------------------------------------------------------------------------- */
 
+typedef struct wg_ended {
+  warp_key peer;
+  wg_session_id id;
+} wg_ended;
+
 struct wg_connect {
   wg_connect_config config;
   wg_record record;
@@ -423,7 +428,7 @@ struct wg_connect {
   wg_list sessions, inbound, dead;
   wg_list explanations; /* wg_explanation */
   size_t racing_count, inbound_count;
-  wg_session_id ended[WG_ENDED_MAX]; /* the latest of peers' sessions: a message that comes late
+  wg_ended ended[WG_ENDED_MAX]; /* the latest of peers' sessions: a message that comes late
                                         must not begin one again */
   size_t ended_next;
   wg_connect_on_pipe on_pipe;

@@ -239,6 +239,27 @@ static void test_late_message_of_an_ended_session(void **state) {
   peers_free(&both);
 }
 
+/* Ids of sessions are to be read off the wire: a stranger's word ends none of another's. */
+static void test_strangers_end_of_a_session(void **state) {
+  (void)state;
+  static rogue evil, honest;
+  peers both;
+  guest book;
+  host(&both, &book, "open");
+  rogue_open(&evil, &both, &both.b, "198.18.1.2/24");
+  rogue_open(&honest, &both, &both.b, "198.18.2.2/24");
+  evil.session = honest.session;
+  rogue_send_end(&evil, WARP_CANCELED);
+  run(&both, second);
+  wg_message message = rogue_message(&honest, 1);
+  rogue_send(&honest, &message);
+  run(&both, second);
+  assert_int_equal(book.asked, 1);
+  rogue_close(&evil);
+  rogue_close(&honest);
+  peers_free(&both);
+}
+
 /* ---- limits ---------------------------------------------------------------------------------- */
 
 static void open_sessions(rogue *evil, size_t count) {
@@ -512,6 +533,7 @@ int main(void) {
       cmocka_unit_test(test_addresses_that_are_none_of_its_business),
       cmocka_unit_test(test_status_of_the_peer),
       cmocka_unit_test(test_late_message_of_an_ended_session),
+      cmocka_unit_test(test_strangers_end_of_a_session),
       cmocka_unit_test(test_sessions_of_one_peer),
       cmocka_unit_test(test_strangers_leave_room),
       cmocka_unit_test(test_paths_leave_room),

@@ -164,6 +164,9 @@ void wg_session_fail(wg_session *session, int status, bool tell_peer) {
   warp_report_row rows[WG_ATTEMPTS_MAX];
   warp_report report = wg_session_report(session, rows);
   if (session->role == WARP_INITIATOR) {
+    /* Nothing could be tried with its addresses, and it gave no newer ones: that is the reason. */
+    if (session->expired && status == WARP_ALL_FAILED)
+      status = WARP_EXPIRED;
     wg_explain_begin(session, session, &report, tell_peer && session->peer_told);
     session->cb(session->cb_arg, NULL, status, &report);
   } else {

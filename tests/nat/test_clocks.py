@@ -28,6 +28,7 @@ def test_by_name(natsim):
 
 def test_without_servers_a_record_of_the_day_before_yesterday_has_expired(natsim):
     """Or the tests above would show nothing."""
-    (trial,) = natsim.trials("run", *PAIR, "--without", "ntp", "--clock-skew", f"0,{-2 * DAY_MS}")
+    (trial,) = natsim.trials("run", *PAIR, "--without", "ntp", "--clock-skew", f"0,{-2 * DAY_MS}",
+                             "--timeout", "30")
     assert trial["outcome"] == "failed"
     assert "past its expiry time" in trial["reason"]

@@ -118,6 +118,22 @@ static void test_an_expired_one_is_renewed_first(void **state) {
   peers_free(&both);
 }
 
+/* The peer cannot be asked: that its record has expired is the reason, whatever else failed. */
+static void test_an_expired_one_that_stays(void **state) {
+  (void)state;
+  peers both;
+  uint8_t old[WARP_RECORD_MAX];
+  peers_build(&both, "port-restricted", "open", 5);
+  peers_start(&both);
+  size_t len = address(&both.b, old);
+  run(&both, (uint64_t)26 * 3600 * second);
+  sim_broker_set_up(both.net.broker, false);
+  run(&both, second);
+  peers_connect_to(&both, old, len, NULL);
+  assert_int_equal(both.a.connect_status, WARP_EXPIRED);
+  peers_free(&both);
+}
+
 /* The broker is gone: what can be reached without is reached, and nothing waits for the answer. */
 static void test_asking_holds_nothing_up(void **state) {
   (void)state;
@@ -355,6 +371,7 @@ int main(void) {
       cmocka_unit_test(test_an_old_record_still_leads_there),
       cmocka_unit_test(test_a_fresh_one_needs_no_asking),
       cmocka_unit_test(test_an_expired_one_is_renewed_first),
+      cmocka_unit_test(test_an_expired_one_that_stays),
       cmocka_unit_test(test_asking_holds_nothing_up),
       cmocka_unit_test(test_punching_does_not_wait),
       cmocka_unit_test(test_resolving),

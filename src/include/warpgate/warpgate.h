@@ -667,7 +667,8 @@ typedef void (*warp_on_connect)(void *arg, warp_pipe *pipe, int status, const wa
  * WARP_NOMEM, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED (a week ago, or
  * no broker is shared by which its owner could be asked for a newer one), WARP_NOT_FOUND (no
  * such plugin), WARP_LIMIT (256 connects at once), WARP_IO (no randomness). The callback's:
- * WARP_ALL_FAILED, WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer), WARP_CANCELED. */
+ * WARP_ALL_FAILED, WARP_EXPIRED (of a record that expired less than a week ago, when the peer gave
+ * no newer one), WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer), WARP_CANCELED. */
 WARP_API int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
 

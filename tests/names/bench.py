@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""How many registrations and look-ups a second the name server takes, with a store on the disk."""
+"""How many registrations and look-ups a second the name server takes, with a store on the disk, and how
+long look-ups take while others register."""
 
 import argparse
 import json
@@ -12,7 +13,7 @@ from conftest import Server
 
 
 def measure(server_program, load_program, registrations, lookups):
-    """What the load says of both rounds, and the server's own statistics."""
+    """What the load says of its rounds, and the server's own statistics."""
     with tempfile.TemporaryDirectory(prefix="warpgate-names-") as folder:
         server = Server(
             server_program, "--listen", "127.0.0.1:0", "--store", f"{folder}/names.db",
@@ -45,8 +46,8 @@ def main():
     rounds, stats = measure(server, args.load.resolve(), args.registrations, args.lookups)
     for each in rounds:
         print(
-            f"{each['count']:7} {each['what']:13} in {each['seconds']:6.2f} s: {each['per_s']:6} a second, "
-            f"median {each['median_ms']:.1f} ms, 99 % within {each['p99_ms']:.1f} ms"
+            f"{each['count']:7} {each['what']:17} in {each['seconds']:6.2f} s: {each['per_s']:6} a second, "
+            f"median {each['median_ms']:.2f} ms, 99 % within {each['p99_ms']:.2f} ms"
         )
     commits = stats["commits"]
     print(f"the registrations shared {commits} synchronisations of the disk")

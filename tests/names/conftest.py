@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-WAIT_S = 10  # for what takes milliseconds
+WAIT_S = 120  # for what takes milliseconds
 
 
 def pytest_addoption(parser):

@@ -6,6 +6,8 @@
 #include "load.h"
 
 #include <arpa/inet.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,25 +17,27 @@ enum {
   EXIT_USAGE = 2,
 };
 
-/* ---- bench: each name registered once, then looked up ---------------------------------------- */
+/* ---- bench: each name registered once, then looked up, then both at once --------------------- */
 
 typedef struct bench {
   load load;
+  const char *prefix; /* of the names */
   wg_name_op op;
   size_t total, begun, done, wrong;
   size_t names;
   double *ms;
+  atomic_bool over; /* from another thread: no more than one is begun */
 } bench;
 
 static bool bench_next(void *arg, size_t lane, load_job *out) {
   bench *self = arg;
   (void)lane;
-  if (self->begun == self->total) {
+  if (self->begun == self->total || (self->begun > 0 && atomic_load(&self->over))) {
     return false;
   }
   size_t index = self->begun++;
   *out = (load_job){.op = self->op, .sequence = 1, .index = index};
-  snprintf(out->name, sizeof out->name, "bench-%zu", index % self->names);
+  snprintf(out->name, sizeof out->name, "%s-%zu", self->prefix, index % self->names);
   return true;
 }
 
@@ -56,33 +60,61 @@ static int compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
+/* At most `total`; fewer when it is over before. */
 static bool bench_round(bench *self, wg_name_op op, size_t total, const char *what) {
   self->op = op;
   self->total = total;
   self->begun = self->done = 0;
   self->ms = calloc(total, sizeof *self->ms);
   double begun_ms = load_now_ms();
-  bool good = self->ms != NULL && load_run(&self->load) && self->done == total;
+  bool good = self->ms != NULL && load_run(&self->load) && self->done == self->begun;
   double took_ms = load_now_ms() - begun_ms;
   if (good) {
-    qsort(self->ms, total, sizeof *self->ms, compare);
+    size_t count = self->done;
+    qsort(self->ms, count, sizeof *self->ms, compare);
     printf("{\"what\":\"%s\",\"count\":%zu,\"wrong\":%zu,\"seconds\":%.3f,\"per_s\":%.0f,"
-           "\"median_ms\":%.2f,\"p99_ms\":%.2f}\n",
-           what, total, self->wrong, took_ms / 1e3, (double)total / took_ms * 1e3,
-           self->ms[total / 2], self->ms[total * 99 / 100]);
+           "\"median_ms\":%.3f,\"p99_ms\":%.3f}\n",
+           what, count, self->wrong, took_ms / 1e3, (double)count / took_ms * 1e3,
+           count > 0 ? self->ms[count / 2] : 0, count > 0 ? self->ms[count * 99 / 100] : 0);
   }
   free(self->ms);
   return good && self->wrong == 0;
 }
 
+enum { ASKED_MAX = 10000000 }; /* look-ups in one round: a minute of more than a server answers */
+
+static void *look_up(void *arg) {
+  bench *self = arg;
+  return bench_round(self, WG_NAME_LOOKUP, ASKED_MAX, "lookups meanwhile") ? self : NULL;
+}
+
+/* One client that looks up what is there while others register. */
+static bool bench_both(bench *self, size_t registrations) {
+  pthread_t thread;
+  void *good_lookups;
+  bench other = {.load = self->load, .prefix = self->prefix, .names = self->names};
+  other.load.arg = &other;
+  other.load.lanes = 1;
+  if (pthread_create(&thread, NULL, look_up, &other) != 0) {
+    return false;
+  }
+  self->prefix = "later";
+  bool good = bench_round(self, WG_NAME_REGISTER, registrations, "registrations");
+  atomic_store(&other.over, true);
+  pthread_join(thread, &good_lookups);
+  return good && good_lookups != NULL;
+}
+
 static int run_bench(const struct sockaddr_in *server, size_t registrations, size_t lookups) {
   bench self = {.load = {.server = *server, .next = bench_next, .done = bench_done},
+                .prefix = "bench",
                 .names = registrations};
   self.load.arg = &self;
   self.load.lanes = LOAD_LANES_MAX;
   load_open(&self.load);
   bool good = bench_round(&self, WG_NAME_REGISTER, registrations, "registrations") &&
-              bench_round(&self, WG_NAME_LOOKUP, lookups, "lookups");
+              bench_round(&self, WG_NAME_LOOKUP, lookups, "lookups") &&
+              bench_both(&self, registrations);
   load_close(&self.load);
   return good ? EXIT_SUCCESS : EXIT_LOST;
 }

@@ -30,7 +30,7 @@ static struct {
   uint64_t now_us;
   bool udp;
   size_t reply_len;
-  bool held;
+  bool changes; /* what was asked for: the store, before there was an answer */
   uint8_t reply_bytes[WG_NAME_REPLY_MAX];
   wg_name_reply reply;
 } world;
@@ -83,7 +83,14 @@ static size_t ask_bytes(const uint8_t *bytes, size_t len, const char *from) {
                             .wall_ms = world.wall_ms,
                             .now_us = world.now_us};
   assert_int_equal(warp_addr_parse(from, &question.from), WARP_OK);
-  world.reply_len = name_service_answer(world.service, &question, world.reply_bytes, &world.held);
+  name_change change;
+  world.reply_len =
+      name_service_answer(world.service, &question, world.reply_bytes, &change, &world.changes);
+  if (world.changes) {
+    assert_int_equal(world.reply_len, 0);
+    name_change_make(&change, world.store);
+    world.reply_len = name_service_reply(world.service, &change, world.reply_bytes);
+  }
   assert_true(!world.udp || world.reply_len <= len);
   if (world.reply_len > 0) {
     assert_int_equal(wg_name_reply_decode(world.reply_bytes, world.reply_len, &world.reply),
@@ -467,36 +474,51 @@ static void test_site_rate(void **state) {
 }
 
 /* What tells of a change waits for the disk, also when it is told for the second time. */
-static void test_held_replies(void **state) {
+/* Only what may change the store waits for it: the rest is answered, or refused, at once. */
+static void test_what_waits(void **state) {
   (void)state;
+  uint8_t record[WARP_RECORD_MAX];
+  wg_name_request request = make_request(WG_NAME_REGISTER, "alice");
+  request.record_len = make_record(world.alice, 1, record);
+  request.record = record;
   assert_int_equal(do_lookup("alice"), WG_NAME_NOT_FOUND);
-  assert_false(world.held);
+  assert_false(world.changes);
+  assert_int_equal(ask_with_cookie(&request, world.bob, HOME), WG_NAME_BAD_SIGNATURE);
+  assert_false(world.changes);
   assert_int_equal(do_register(world.alice, "alice", 1, HOME), WG_NAME_OK);
-  assert_true(world.held);
-  uint8_t first[WG_NAME_REPLY_MAX];
-  size_t len = world.reply_len;
-  memcpy(first, world.reply_bytes, len);
+  assert_true(world.changes);
+  assert_int_equal(do_register(world.bob, "alice", 1, HOME), WG_NAME_TAKEN);
+  assert_true(world.changes);
   assert_int_equal(do_delete(world.alice, "alice", 1, HOME), WG_NAME_OK);
   assert_int_equal(do_delete(world.alice, "alice", 1, HOME), WG_NAME_OK); /* nothing to do */
-  assert_true(world.held);
   assert_int_equal(do_register(world.bob, "alice", 1, HOME), WG_NAME_OK);
-  assert_int_equal(do_lookup("alice"), WG_NAME_OK);
-  assert_false(world.held);
-  assert_int_equal(name_service_commit(world.service), WARP_OK);
-  assert_int_equal(name_service_commit(world.service), WARP_OK);
   name_service_counters counters;
   name_service_counters_get(world.service, &counters);
-  assert_int_equal(counters.commits, 1);
+  assert_int_equal(counters.requests[WG_NAME_REGISTER], 8); /* four of them for a cookie */
+  assert_int_equal(counters.replies[WG_NAME_OK], 4);
+  assert_int_equal(counters.replies[WG_NAME_TAKEN], 1);
   assert_int_equal(counters.replies[WG_NAME_FAILED], 0);
+}
 
-  size_t shorter = name_service_take_back(world.service, first, len);
-  wg_name_reply failed;
-  assert_in_range(shorter, 1, len);
-  assert_int_equal(wg_name_reply_decode(first, shorter, &failed), WARP_OK);
-  assert_int_equal(failed.status, WG_NAME_FAILED);
-  assert_false(failed.has_cookie);
-  name_service_counters_get(world.service, &counters);
-  assert_int_equal(counters.replies[WG_NAME_FAILED], 1);
+/* What could not be stored is told so, with no lifetime, whatever was to be said. */
+static void test_reply_to_a_failure(void **state) {
+  (void)state;
+  name_change change = {.op = WG_NAME_REGISTER,
+                        .row = {.expires_ms = START_MS + 60000},
+                        .wall_ms = START_MS,
+                        .room = WG_NAME_REPLY_MAX};
+  wg_name_reply reply;
+  static const struct {
+    wg_name_status status;
+    unsigned lifetime_s;
+  } cases[] = {{WG_NAME_OK, 60}, {WG_NAME_FAILED, 0}, {WG_NAME_BUSY, 0}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    change.reply.status = (uint8_t)cases[i].status;
+    size_t len = name_service_reply(world.service, &change, world.reply_bytes);
+    assert_int_equal(wg_name_reply_decode(world.reply_bytes, len, &reply), WARP_OK);
+    assert_int_equal(reply.status, cases[i].status);
+    assert_int_equal(reply.lifetime_s, cases[i].lifetime_s);
+  }
 }
 
 /* ---- nonsense -------------------------------------------------------------------------------- */
@@ -540,7 +562,8 @@ int main(void) {
       TEST(test_moving),
       TEST(test_site_quota),
       TEST(test_site_rate),
-      TEST(test_held_replies),
+      TEST(test_what_waits),
+      TEST(test_reply_to_a_failure),
       TEST(test_rate),
       TEST(test_no_amplification),
       TEST(test_malformed),

@@ -125,23 +125,48 @@ static void test_persists(void **state) {
   name_store_close(store);
 }
 
-/* What was acknowledged is in the file although the process ends without closing it. */
+/* A process that has one name stored and another not yet, says so, and waits to be killed. */
+static _Noreturn void fill_and_wait(int report_fd) {
+  name_store *store = NULL;
+  char why[NAME_STORE_WHY];
+  name_row row = make_row(4, 1000);
+  bool good = name_store_open(path, &store, why) == WARP_OK &&
+              name_store_put(store, "alice", &row) == WARP_OK &&
+              name_store_commit(store) == WARP_OK;
+  good = good && name_store_put(store, "bob", &row) == WARP_OK; /* and no commit */
+  good = good && write(report_fd, "", 1) == 1;
+  while (good) {
+    pause();
+  }
+  _exit(1);
+}
+
+/* Starts it, and returns when it has said so. */
+static pid_t start_filling(void) {
+  int report[2];
+  assert_int_equal(pipe(report), 0);
+  pid_t child = fork();
+  assert_true(child >= 0);
+  if (child == 0) {
+    fill_and_wait(report[1]);
+  }
+  close(report[1]);
+  char byte;
+  assert_int_equal(read(report[0], &byte, 1), 1); /* its end, if the child could not */
+  close(report[0]);
+  return child;
+}
+
+static void kill_child(pid_t child) {
+  int status;
+  kill(child, SIGKILL);
+  assert_int_equal(waitpid(child, &status, 0), child);
+}
+
+/* What was acknowledged is in the file although the process is killed before it closes it. */
 static void test_survives_a_crash(void **state) {
   (void)state;
-  pid_t child = fork();
-  if (child == 0) {
-    name_store *store = NULL;
-    char why[NAME_STORE_WHY];
-    name_row row = make_row(4, 1000);
-    bool good = name_store_open(path, &store, why) == WARP_OK &&
-                name_store_put(store, "alice", &row) == WARP_OK &&
-                name_store_commit(store) == WARP_OK;
-    good = good && name_store_put(store, "bob", &row) == WARP_OK; /* and no commit */
-    _exit(good ? 0 : 1);
-  }
-  int status;
-  assert_int_equal(waitpid(child, &status, 0), child);
-  assert_int_equal(status, 0);
+  kill_child(start_filling());
   name_store *store = open_store(path);
   name_row got;
   assert_int_equal(name_store_get(store, "alice", &got), WARP_OK);
@@ -215,12 +240,35 @@ static void expect_refused(const char *at, int status) {
 
 static void test_one_process_at_a_time(void **state) {
   (void)state;
-  name_store *store = open_store(path);
-  name_row row = make_row(3, 1000);
-  assert_int_equal(name_store_put(store, "alice", &row), WARP_OK);
+  pid_t child = start_filling();
   expect_refused(path, WARP_ADDR_IN_USE);
+  kill_child(child);
+  name_store_close(open_store(path));
+}
+
+/* The process that changes the file may read it meanwhile: what is committed, and no more. */
+static void test_reader(void **state) {
+  (void)state;
+  char why[NAME_STORE_WHY];
+  name_store *store = open_store(path), *reader = NULL;
+  name_row row = make_row(3, 1000), newer = make_row(5, 1000), got;
+  assert_int_equal(name_store_open_reader(store, &reader, why), WARP_OK);
+  assert_int_equal(name_store_get(reader, "alice", &got), WARP_NOT_FOUND);
+  assert_int_equal(name_store_put(store, "alice", &row), WARP_OK);
+  assert_int_equal(name_store_get(reader, "alice", &got), WARP_NOT_FOUND);
+  assert_int_equal(name_store_commit(store), WARP_OK);
+  assert_int_equal(name_store_put(store, "alice", &newer), WARP_OK);
+  assert_int_equal(name_store_get(reader, "alice", &got), WARP_OK);
+  assert_same(&row, &got);
+  assert_int_equal(name_store_get(store, "alice", &got), WARP_OK);
+  assert_same(&newer, &got);
+  assert_int_equal(name_store_put(reader, "bob", &row), WARP_IO);
+  name_store_close(reader);
+  assert_int_equal(name_store_commit(store), WARP_OK);
   name_store_close(store);
-  store = open_store(path);
+
+  store = open_store(":memory:");
+  assert_int_equal(name_store_open_reader(store, &reader, why), WARP_UNSUPPORTED);
   name_store_close(store);
 }
 
@@ -295,6 +343,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
       cmocka_unit_test(test_sites),
       cmocka_unit_test_setup_teardown(test_one_process_at_a_time, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_reader, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_foreign_files, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_other_schemas, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /*
  * libmosquitto without its threads: the loop watches its socket and calls it when there is
@@ -28,6 +29,10 @@ enum {
   PROBES = 3,
   /* For a broker that hangs while its host answers: noticed after at most twice this. */
   KEEPALIVE_S = 15,
+  /* libmosquitto takes packets of up to 256 MiB into memory before it hands them over, and whoever
+   * knows our topic may publish one: no packet of ours is half as long as this. */
+  PACKET_MAX = 2 * (WG_BROKER_MESSAGE_MAX + WG_TOPIC_LEN),
+  PONG_LEN = 2,                /* the only packet without a callback */
   SUBSCRIPTION_REFUSED = 0x80, /* MQTT 3.1.1 section 3.9.3 */
   QOS_AT_LEAST_ONCE = 1,
 };
@@ -64,6 +69,8 @@ struct wg_broker {
   int told;    /* last status told to the user; positive before the first */
   int refusal; /* what the broker said before it ended the connection */
   bool inside; /* libmosquitto is running */
+  bool whole;  /* a packet has come to its end while it ran */
+  size_t part; /* bytes that came since, of one that has not */
   wg_sigpipe held;
   bool closing;  /* to be freed as soon as it is not */
   wg_list queue; /* of waiting */
@@ -186,6 +193,7 @@ static int watch_socket(wg_broker *broker) {
       return status;
     }
     wg_uv_keep_alive(fd, PROBE_IDLE_S, PROBE_INTERVAL_S, PROBES);
+    wg_uv_limit_silence(fd, PROBE_IDLE_S + PROBE_INTERVAL_S * PROBES);
   }
   bool write = broker->state == BROKER_CONNECTING || mosquitto_want_write(broker->mosq);
   wg_uv_watch_set(broker->watch, UV_READABLE | (write ? UV_WRITABLE : 0));
@@ -217,6 +225,22 @@ static void leave(wg_broker *broker, int code) {
   }
 }
 
+/* An error of libmosquitto's; also for a packet that is too long, of which it has no say. */
+static int read_some(wg_broker *broker) {
+  int fd = mosquitto_socket(broker->mosq);
+  size_t before = wg_uv_readable(fd);
+  broker->whole = false;
+  int code = mosquitto_loop_read(broker->mosq, 1);
+  size_t after = broker->closing ? 0 : wg_uv_readable(fd);
+  size_t taken = before > after ? before - after : 0; /* and what came meanwhile */
+  if (broker->whole || taken <= PONG_LEN) {
+    broker->part = 0;
+    return code;
+  }
+  broker->part += taken;
+  return broker->part > PACKET_MAX && code == MOSQ_ERR_SUCCESS ? MOSQ_ERR_OVERSIZE_PACKET : code;
+}
+
 static void on_ready(void *owner, int events) {
   wg_broker *broker = owner;
   if (broker->state == BROKER_CONNECTING) {
@@ -237,7 +261,7 @@ static void on_ready(void *owner, int events) {
     code = mosquitto_loop_write(broker->mosq, 1);
   }
   if ((events & UV_READABLE) != 0 && code == MOSQ_ERR_SUCCESS && !broker->closing) {
-    code = mosquitto_loop_read(broker->mosq, 1);
+    code = read_some(broker);
   }
   if (code == MOSQ_ERR_SUCCESS && !broker->closing) {
     /* Brokers often leave Nagle's algorithm on: the next message for us would wait until this one
@@ -274,6 +298,7 @@ static void attempt(void *arg) {
   wg_broker *broker = arg;
   set_state(broker, BROKER_RESOLVING);
   broker->refusal = WARP_OK;
+  broker->part = 0;
   int status = wg_uv_resolve(&broker->env->base, broker->server.host, broker->server.port, 0,
                              on_resolved, broker, &broker->resolve);
   if (status != WARP_OK) {
@@ -283,6 +308,11 @@ static void attempt(void *arg) {
 
 static void on_attempt_over(void *arg) {
   lose(arg, WARP_TIMEOUT);
+}
+
+/* Tried again as soon as a broker that restarts: its backoff was set back. */
+static void on_path_gone(void *arg) {
+  lose(arg, WARP_ADDR_NOT_AVAILABLE);
 }
 
 static void on_tick(void *arg) {
@@ -365,6 +395,7 @@ static void hand_over_queue(wg_broker *broker) {
 
 static void on_connack(struct mosquitto *mosq, void *obj, int code) {
   wg_broker *broker = obj;
+  broker->whole = true;
   broker->refusal = status_of_connack(code);
   if (code != 0 || broker->closing) {
     return;
@@ -382,6 +413,7 @@ static void on_suback(struct mosquitto *mosq, void *obj, int id, int count, cons
   (void)mosq;
   (void)id;
   wg_broker *broker = obj;
+  broker->whole = true;
   if (broker->closing || broker->state != BROKER_SUBSCRIBING) {
     return;
   }
@@ -397,6 +429,7 @@ static void on_puback(struct mosquitto *mosq, void *obj, int id) {
   (void)mosq;
   (void)id;
   wg_broker *broker = obj;
+  broker->whole = true;
   if (broker->unacked > 0) {
     broker->unacked--;
   }
@@ -405,6 +438,7 @@ static void on_puback(struct mosquitto *mosq, void *obj, int id) {
 static void on_message(struct mosquitto *mosq, void *obj, const struct mosquitto_message *message) {
   (void)mosq;
   wg_broker *broker = obj;
+  broker->whole = true;
   if (message->payloadlen < 0 || message->payloadlen > WG_BROKER_MESSAGE_MAX) {
     wg_logf(&broker->env->base.log, WARP_LOG_DEBUG, "dropped a message of %d bytes from broker %s",
             message->payloadlen, broker->server.host);
@@ -518,6 +552,32 @@ int wg_uv_broker_publish(wg_broker *broker, const char *topic, const void *data,
   /* A broken connection shows there, too, and is told by the loop. */
   wg_uv_watch_set(broker->watch, UV_READABLE | UV_WRITABLE);
   return status;
+}
+
+/* Is the address that the connection leaves from still one of this machine's? */
+static bool stands(const wg_broker *broker) {
+  int fd = mosquitto_socket(broker->mosq), probe;
+  if (broker->state < BROKER_CONNECTING || fd < 0) {
+    return false;
+  }
+  warp_addr local = wg_uv_local(fd);
+  local.port = 0;
+  int status = wg_uv_socket(local.family, SOCK_DGRAM, 0, &local, &probe);
+  if (status == WARP_OK) {
+    close(probe);
+  }
+  return status != WARP_ADDR_NOT_AVAILABLE;
+}
+
+void wg_uv_broker_renew(wg_broker *broker) {
+  wg_env *env = &broker->env->base;
+  if (stands(broker)) {
+    return;
+  }
+  /* From the loop, because the user may be inside one of our callbacks. */
+  broker->backoff_ms = BACKOFF_MIN_MS;
+  wg_timer_start(env, &broker->timer, 0, broker->state == BROKER_WAITING ? attempt : on_path_gone,
+                 broker);
 }
 
 void wg_uv_broker_close(wg_broker *broker) {

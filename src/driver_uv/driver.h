@@ -17,7 +17,7 @@ int wg_uv_env_new(struct uv_loop_s *loop, wg_env **out);
 
 /* Closes the environment. The loop must be run until `done(arg)` is called (may be NULL), which is
  * after the connections that still send their rest: at most 2 s. The memory goes then. WARP_STATE
- * with no effect while a handle is open. Timers must be stopped before. */
+ * with no effect while a handle is open or a timer runs that was not stopped. */
 int wg_uv_env_close(wg_env *env, void (*done)(void *arg), void *arg);
 
 /* Shifts what wall_ms tells, so that tests need not change the host's clock. */

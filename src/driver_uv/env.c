@@ -36,7 +36,9 @@ static void on_timer(uv_timer_t *timer) {
   wg_uv_env *env = timer->data;
   env->armed_us = UINT64_MAX;
   env->firing = true;
+  wg_uv_turn_begin(env);
   wg_timers_run(&env->base.timers, now_us(&env->base));
+  wg_uv_turn_end(env);
   env->firing = false;
   /* libuv runs what is due within one pass, so that a timer of 0 ms that comes back for ever would
    * keep it from ever looking at a socket again. */
@@ -95,14 +97,19 @@ static const wg_env_ops ops = {
     .tcp_release = wg_uv_tcp_release,
     .tcp_listener_release = wg_uv_tcp_listener_release,
     .interfaces = wg_uv_interfaces,
+    .macs = wg_uv_macs,
+    .netwatch_open = wg_uv_netwatch_open,
+    .netwatch_close = wg_uv_netwatch_close,
     .resolve = wg_uv_resolve,
     .resolve_cancel = wg_uv_resolve_cancel,
     .broker_open = wg_uv_broker_open,
     .broker_publish = wg_uv_broker_publish,
+    .broker_renew = wg_uv_broker_renew,
     .broker_close = wg_uv_broker_close,
     .file_read = wg_uv_file_read,
     .file_load = wg_uv_file_load,
     .file_write = wg_uv_file_write,
+    .file_create = wg_uv_file_create,
     .portmap_open = wg_uv_portmap_open,
     .portmap_close = wg_uv_portmap_close,
     .modules_load = wg_uv_modules_load,
@@ -168,7 +175,9 @@ void wg_uv_env_lingered(wg_uv_env *env) {
 
 int wg_uv_env_close(wg_env *base, void (*done)(void *arg), void *arg) {
   wg_uv_env *env = wg_uv_env_of(base);
-  if (env->open > 0 || env->closing) {
+  /* A node that starts and a pipe that is about to connect have no handle yet, but a timer. What
+   * only lingers has one too. */
+  if (env->open > 0 || env->closing || base->timers.running > env->lingering) {
     return WARP_STATE;
   }
   env->closing = true;

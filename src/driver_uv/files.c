@@ -165,7 +165,28 @@ static int beside_name(wg_env *env, const char *name, char out[NAME_MAX + 1]) {
   return len <= NAME_MAX ? WARP_OK : WARP_INVALID;
 }
 
-static int replace(wg_env *env, int folder_fd, const char *name, const void *data, size_t len) {
+/* Gives a file the name that no other has yet. FAT and the like have no second names for a file:
+ * there whoever comes last has it. */
+static int take_name(int folder_fd, const char *from, const char *to) {
+  int status = WARP_OK;
+  if (linkat(folder_fd, from, folder_fd, to, 0) == 0) {
+    unlinkat(folder_fd, from, 0);
+  } else if (errno == EEXIST) {
+    status = WARP_STATE;
+  } else if ((errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS) ||
+             renameat(folder_fd, from, folder_fd, to) != 0) {
+    status = wg_uv_status(errno);
+  }
+  return status;
+}
+
+static int replace_name(int folder_fd, const char *from, const char *to) {
+  return renameat(folder_fd, from, folder_fd, to) == 0 ? WARP_OK : wg_uv_status(errno);
+}
+
+/* `named` gives the complete file its name. */
+static int write_beside(wg_env *env, int folder_fd, const char *name, const void *data, size_t len,
+                        int (*named)(int folder_fd, const char *from, const char *to)) {
   char beside[NAME_MAX + 1];
   int status = beside_name(env, name, beside);
   if (status != WARP_OK) {
@@ -179,8 +200,8 @@ static int replace(wg_env *env, int folder_fd, const char *name, const void *dat
   if (close(fd) != 0 && status == WARP_OK) {
     status = wg_uv_status(errno);
   }
-  if (status == WARP_OK && renameat(folder_fd, beside, folder_fd, name) != 0) {
-    status = wg_uv_status(errno);
+  if (status == WARP_OK) {
+    status = named(folder_fd, beside, name);
   }
   if (status != WARP_OK) {
     unlinkat(folder_fd, beside, 0);
@@ -190,7 +211,8 @@ static int replace(wg_env *env, int folder_fd, const char *name, const void *dat
   return fsync(folder_fd) == 0 ? WARP_OK : wg_uv_status(errno);
 }
 
-int wg_uv_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len) {
+static int write_file(wg_env *env, const char *dir, const char *name, const void *data, size_t len,
+                      int (*named)(int folder_fd, const char *from, const char *to)) {
   char path[PATH_LEN];
   int folder_fd;
   int status = folder(dir, name, path);
@@ -203,7 +225,16 @@ int wg_uv_file_write(wg_env *env, const char *dir, const char *name, const void 
   if (status != WARP_OK) {
     return status;
   }
-  status = replace(env, folder_fd, name, data, len);
+  status = write_beside(env, folder_fd, name, data, len, named);
   close(folder_fd);
   return status;
+}
+
+int wg_uv_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len) {
+  return write_file(env, dir, name, data, len, replace_name);
+}
+
+int wg_uv_file_create(wg_env *env, const char *dir, const char *name, const void *data,
+                      size_t len) {
+  return write_file(env, dir, name, data, len, take_name);
 }

@@ -11,6 +11,7 @@
 
 enum {
   SEARCH_MS = 1000,
+  DEVICES_MAX = 4,     /* that say they are the router: each is asked what it is, and waited for */
   SEARCH_TTL = 2,      /* UPnP Device Architecture 1.1, section 1.3.2 */
   NO_SUCH_ENTRY = 714, /* WANIPConnection:1, section 2.4 */
   IS_ANOTHERS = 718,
@@ -84,9 +85,13 @@ int wg_igd_find(const wg_router_request *request, wg_router_way *out) {
   struct UPNPDev *list = upnpDiscoverDevices(types, SEARCH_MS, warp_addr_format(&bare, local), NULL,
                                              UPNP_LOCAL_PORT_ANY, 0, SEARCH_TTL, &error, 0);
   bool found = false;
-  for (const struct UPNPDev *device = list; device != NULL && !found; device = device->pNext) {
-    found = wg_igd_is_of(device->descURL, &request->gateway) &&
-            take_device(device, &request->gateway, out);
+  unsigned asked = 0;
+  for (const struct UPNPDev *device = list; device != NULL && !found && asked < DEVICES_MAX;
+       device = device->pNext) {
+    if (wg_igd_is_of(device->descURL, &request->gateway)) {
+      asked++;
+      found = take_device(device, &request->gateway, out);
+    }
   }
   freeUPNPDevlist(list);
   return found ? WARP_OK : WARP_NOT_FOUND;

@@ -149,7 +149,7 @@ int warp_loop_run(warp_loop *loop) {
 }
 
 void warp_loop_stop(warp_loop *loop) {
-  if (loop != NULL) {
+  if (loop != NULL && loop->running) { /* libuv would keep it in mind for the next run */
     loop->stopped = true;
     uv_stop(loop->uv);
   }

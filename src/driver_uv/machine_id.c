@@ -13,40 +13,27 @@ int wg_uv_machine_id_of_system(const char *root, char out[WG_UV_MACHINE_ID_LEN])
 }
 #endif
 
-/* IEEE 802: an address with this bit is somebody's choice (a virtual interface, often made up anew
- * at each start), not burnt in. */
-static bool made_up(const char mac[6]) {
-  return (mac[0] & 2) != 0;
-}
-
-static bool better(const char a[6], const char b[6]) {
-  if (made_up(a) != made_up(b)) {
-    return !made_up(a);
-  }
-  return memcmp(a, b, 6) < 0;
-}
-
 int wg_uv_machine_id_of_macs(char out[WG_UV_MACHINE_ID_LEN]) {
-  static const char none[6];
   uv_interface_address_t *list;
   int count;
   if (uv_interface_addresses(&list, &count) != 0) {
     return WARP_NOT_FOUND;
   }
-  const char *best = NULL;
+  wg_mac best = {{0}}, mac;
   for (int i = 0; i < count; i++) {
-    const char *mac = list[i].phys_addr;
-    if (memcmp(mac, none, 6) != 0 && (best == NULL || better(mac, best))) {
+    memcpy(mac.bytes, list[i].phys_addr, sizeof mac.bytes);
+    if (!wg_mac_is_none(&mac) && (wg_mac_is_none(&best) || wg_mac_compare(&mac, &best) < 0)) {
       best = mac;
     }
   }
-  if (best != NULL) {
-    char hex[2 * 6 + 1];
-    wg_hex_encode(best, 6, hex);
-    snprintf(out, WG_UV_MACHINE_ID_LEN, "mac=%s", hex);
-  }
   uv_free_interface_addresses(list, count);
-  return best != NULL ? WARP_OK : WARP_NOT_FOUND;
+  if (wg_mac_is_none(&best)) {
+    return WARP_NOT_FOUND;
+  }
+  char hex[2 * WG_MAC_LEN + 1];
+  wg_hex_encode(best.bytes, sizeof best.bytes, hex);
+  snprintf(out, WG_UV_MACHINE_ID_LEN, "mac=%s", hex);
+  return WARP_OK;
 }
 
 int wg_uv_machine_id(wg_env *env, void *out, size_t cap, size_t *len) {

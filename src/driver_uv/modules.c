@@ -12,11 +12,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_LEN = 4096, WHY_LEN = 512 }; /* Linux's PATH_MAX; what dlerror says names the path */
+enum {
+  PATH_LEN = 32 + 256, /* /proc/self/fd/NUMBER/FILE, by Linux's NAME_MAX */
+  WHY_LEN = 512,       /* what dlerror says names the path */
+  NAMES_MAX = 256,     /* folders with a file of the same name whose modules stay loaded */
+};
 
 typedef struct modules {
-  const char *dir, *symbol;
-  int fd;
+  const char *symbol;
+  int fd; /* of the folder */
   wg_module_cb cb;
   void *arg;
 } modules;
@@ -36,15 +40,37 @@ static const char *object_to(const modules *self, const char *file) {
   return is_ours_alone(&info) ? NULL : "others may write to it";
 }
 
+/* Loads from the folder that was checked, whatever its path leads to by now; what is in it only
+ * those may change who are trusted. The loader takes two files for one when they are named alike,
+ * and a descriptor of an earlier folder had the same number perhaps: then another one is taken. */
+static void *open_object(int folder, const char *file) {
+  char path[PATH_LEN];
+  int fd = folder;
+  for (unsigned tries = 0; fd >= 0; tries++) {
+    snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fd, file);
+    void *other = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+    if (other == NULL || tries == NAMES_MAX)
+      break;
+    dlclose(other);
+    int next = fcntl(folder, F_DUPFD_CLOEXEC, fd + 1);
+    if (fd != folder)
+      close(fd);
+    fd = next;
+  }
+  /* All that it needs must be there now: a missing function later would end the program. */
+  void *handle = fd >= 0 ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+  if (fd >= 0 && fd != folder)
+    close(fd);
+  return handle;
+}
+
 static void load(const modules *self, const char *file) {
-  char path[PATH_LEN], why[WHY_LEN];
+  char why[WHY_LEN];
   void *entry = NULL;
   const char *error = object_to(self, file);
-  if (error == NULL && snprintf(path, sizeof path, "%s/%s", self->dir, file) >= (int)sizeof path)
-    error = "its path is too long";
   if (error == NULL) {
-    /* All that it needs must be there now: a missing function later would end the program. */
-    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    dlerror(); /* forgets what was before */
+    void *handle = open_object(self->fd, file);
     entry = handle != NULL ? dlsym(handle, self->symbol) : NULL;
     if (entry == NULL) {
       const char *text = dlerror();
@@ -83,7 +109,7 @@ static int load_all(const modules *self) {
 int wg_uv_modules_load(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb,
                        void *arg) {
   (void)env;
-  modules self = {.dir = dir, .symbol = symbol, .cb = cb, .arg = arg};
+  modules self = {.symbol = symbol, .cb = cb, .arg = arg};
   self.fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (self.fd < 0)
     return wg_uv_status(errno);

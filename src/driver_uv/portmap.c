@@ -84,11 +84,13 @@ static int ask_igd(job *j) {
 /* NAT-PMP answers at once where it is spoken; if it does not, its answer may come while the search
  * for UPnP goes on. */
 static int search(job *j) {
-  wg_natpmp *pmp;
-  if (wg_natpmp_open(&j->request, &pmp) != WARP_OK) {
-    pmp = NULL;
+  wg_natpmp *pmp = NULL;
+  int status = wg_natpmp_open(&j->request, &pmp);
+  if (status == WARP_OK) {
+    status = wg_natpmp_await(pmp, NATPMP_MS);
+  } else if (status != WARP_NOMEM) {
+    status = WARP_NOT_FOUND;
   }
-  int status = pmp != NULL ? wg_natpmp_await(pmp, NATPMP_MS) : WARP_NOT_FOUND;
   int found = WARP_NOT_FOUND;
   if (status != WARP_OK) {
     found = wg_igd_find(&j->request, &j->way);

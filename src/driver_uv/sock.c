@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -70,6 +71,11 @@ int wg_uv_pending_error(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 ? error : errno;
 }
 
+size_t wg_uv_readable(int fd) {
+  int len = 0;
+  return ioctl(fd, FIONREAD, &len) == 0 && len > 0 ? (size_t)len : 0;
+}
+
 void wg_uv_raise_file_limit(void) {
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -103,6 +109,11 @@ void wg_uv_keep_alive(int fd, int idle_s, int interval_s, int probes) {
   (void)interval_s;
   (void)probes;
 #endif
+}
+
+void wg_uv_limit_silence(int fd, int seconds) {
+  (void)fd;
+  (void)seconds;
 }
 #endif
 

@@ -20,8 +20,10 @@ void wg_uv_keep_alive(int fd, int idle_s, int interval_s, int probes) {
   set_tcp(fd, TCP_KEEPIDLE, idle_s);
   set_tcp(fd, TCP_KEEPINTVL, interval_s);
   set_tcp(fd, TCP_KEEPCNT, probes);
-  /* Probes are only sent while nothing waits for an acknowledgement: this is for what does. */
-  set_tcp(fd, TCP_USER_TIMEOUT, (idle_s + interval_s * probes) * 1000);
+}
+
+void wg_uv_limit_silence(int fd, int seconds) {
+  set_tcp(fd, TCP_USER_TIMEOUT, seconds * 1000);
 }
 
 #endif

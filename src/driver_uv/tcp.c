@@ -10,6 +10,10 @@
 enum {
   READS_PER_TURN = 8,          /* before the other sockets get their turn */
   LINGER_US = 2 * 1000 * 1000, /* how long a closed connection may go on sending its rest */
+  /* A connection on which nobody sends is kept in the NATs on its way, and found out when the peer
+   * is gone, as a pipe of datagrams is: probes every 15 s, and the end after a minute. */
+  PROBE_S = 15,
+  PROBES = 3,
 };
 
 typedef enum tcp_state {
@@ -172,6 +176,7 @@ int wg_uv_tcp_adopt(wg_env *base, int fd, const wg_tcp_handlers *handlers, void 
 int wg_uv_tcp_accepted(wg_uv_env *env, int fd, const warp_addr *from, wg_tcp **out) {
   int status = make(env, fd, TCP_OPEN, out);
   if (status == WARP_OK) {
+    wg_uv_keep_alive(fd, PROBE_S, PROBE_S, PROBES);
     (*out)->remote = *from;
   } else {
     close(fd);
@@ -264,6 +269,7 @@ static void finish_connecting(wg_tcp *tcp) {
   int status = wg_uv_status(error);
   if (error == 0) {
     tcp->local = wg_uv_local(tcp->fd); /* the system may have picked it only now */
+    wg_uv_keep_alive(tcp->fd, PROBE_S, PROBE_S, PROBES);
     set_state(tcp, TCP_OPEN);
   } else {
     tcp->end_told = true; /* by on_open */

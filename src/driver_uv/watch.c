@@ -35,7 +35,10 @@ static void on_poll(uv_poll_t *poll, int error, int events) {
     watch->events = 0;
     events = UV_READABLE | UV_WRITABLE;
   }
+  wg_uv_env *env = watch->env;
+  wg_uv_turn_begin(env);
   watch->cb(watch->owner, events);
+  wg_uv_turn_end(env);
 }
 
 void wg_uv_watch_set(wg_uv_watch *watch, int events) {

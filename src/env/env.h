@@ -14,6 +14,7 @@
 #define WG_ENV_ENV_H
 
 #include "base/log.h"
+#include "base/mac.h"
 #include "base/timers.h"
 #include <warpgate/warpgate.h>
 
@@ -50,7 +51,8 @@ typedef struct wg_tcp_handlers {
   void (*on_open)(void *arg, int status);
   void (*on_data)(void *arg, const uint8_t *data, size_t len);
   /* The end of the peer's stream (WARP_CLOSED; sending may go on) or of the connection (WARP_RESET,
-   * ...). Once. */
+   * ...). Once. WARP_TIMEOUT when the peer is gone without a word: after a minute in which nobody
+   * sends, else when the system gives up what was sent. */
   void (*on_end)(void *arg, int status);
   void (*on_drain)(void *arg); /* the send queue is empty again */
 } wg_tcp_handlers;
@@ -73,6 +75,12 @@ typedef struct wg_interface {
   bool routed;     /* packets to the internet leave by it when they are sent from this address */
   bool is_default; /* the address the system picks for the family's default route */
 } wg_interface;
+
+/* Somebody wants to know when interfaces, addresses or routes have changed. */
+typedef struct wg_netwatch wg_netwatch;
+/* They may have changed: what there is now, `interfaces` tells. Once for many changes that come
+ * together, and now and then for none. The watch may be closed from within. */
+typedef void (*wg_netwatch_cb)(void *arg);
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -139,7 +147,8 @@ typedef struct wg_env_ops {
   int (*udp_open)(wg_env *env, const warp_addr *local, unsigned flags, wg_udp_recv_cb cb, void *arg,
                   wg_udp **out);
   /* WARP_AGAIN when the system's buffer is full (the datagram is dropped), WARP_UNREACHABLE,
-   * WARP_TOO_BIG */
+   * WARP_TOO_BIG. Of datagrams that follow another one to the same address within a callback these
+   * errors may stay untold, and they may leave only at its end; not with WG_SOCK_LARGE. */
   int (*udp_send)(wg_udp *udp, const warp_addr *to, const void *data, size_t len);
   void (*udp_local)(const wg_udp *udp, warp_addr *out);
   void (*udp_close)(wg_udp *udp);
@@ -178,6 +187,12 @@ typedef struct wg_env_ops {
 
   /* Fills at most `max`, returns the count (>= 0) or an error. */
   int (*interfaces)(wg_env *env, wg_interface *out, size_t max);
+  /* Likewise with the hardware addresses of the machine's interfaces, where the system tells them
+   * also of those that are down; none of loopback, none twice. */
+  int (*macs)(wg_env *env, wg_mac *out, size_t max);
+  /* WARP_NOMEM, and what the system says. */
+  int (*netwatch_open)(wg_env *env, wg_netwatch_cb cb, void *arg, wg_netwatch **out);
+  void (*netwatch_close)(wg_netwatch *watch);
   /* `host` is a name or a numeric address; `family` WARP_IP4, WARP_IP6 or 0. The callback runs
    * exactly once unless cancelled first (then never). WARP_NOT_FOUND, WARP_TIMEOUT. */
   int (*resolve)(wg_env *env, const char *host, uint16_t port, int family, wg_resolve_cb cb,
@@ -189,6 +204,10 @@ typedef struct wg_env_ops {
   /* Queued (bounded) while the connection is down. WARP_LIMIT when the queue is full, WARP_TOO_BIG
    */
   int (*broker_publish)(wg_broker *broker, const char *topic, const void *data, size_t len);
+  /* The interfaces have changed: a connection from an address that is gone is made anew instead of
+   * waiting for its silence to be noticed, and one that is down is tried at once. on_state tells.
+   */
+  void (*broker_renew)(wg_broker *broker);
   void (*broker_close)(wg_broker *broker); /* sends DISCONNECT where it can */
 
   /* Small files of the data folder. `dir` NULL: the default data folder. `name` has no slash.
@@ -202,6 +221,9 @@ typedef struct wg_env_ops {
   /* Atomic (write beside, fsync, rename) with mode 0600 in a folder of mode 0700, made when
    * missing. */
   int (*file_write)(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
+  /* Likewise a file that is not there yet; WARP_STATE: there is one, and it stays as it is. Of
+   * several processes that make it at once one succeeds, where the file system has hard links. */
+  int (*file_create)(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
   /* Asks the router of `local` (an interface address and port) to let everybody in there. The
    * first answer of the callback comes within WG_PORTMAP_MS. WARP_NOMEM, WARP_LIMIT,
    * WARP_UNSUPPORTED (IPv6). */
@@ -222,7 +244,7 @@ typedef struct wg_env_ops {
 struct wg_env {
   const wg_env_ops *ops;
   wg_timers timers; /* run by the driver */
-  wg_log log;
+  wg_log log;       /* of what belongs to no node; each node's log hears it */
   /* Told whenever the earliest deadline may have moved, so that a driver can re-arm. May be NULL.
    */
   void (*timers_changed)(wg_env *env);

@@ -368,6 +368,34 @@ static void test_sizes(void **state) {
   fake_free(b);
 }
 
+/* A message that never ends is not taken into memory: the connection is made anew. */
+static void test_a_message_without_end(void **state) {
+  world *w = *state;
+  fake_broker *b = fake_new(w);
+  client c = {0};
+  static const uint8_t head[] = {MQTT_PUBLISH << 4, 0x80, 0x80, 0x80, 0x40, 0, 3, 't', '/', 'c'};
+  static const uint8_t part[4096];
+  open_client(w, &c, b, "t/c");
+  run_until(w, &c.up);
+  fake_session *s = &b->sessions[0];
+  assert_int_equal(w->ops->tcp_send(s->tcp, head, sizeof head), WARP_OK);
+  size_t sent = 0;
+  while (!c.down && sent < 1 << 20) {
+    if (s->tcp != NULL && w->ops->tcp_send(s->tcp, part, sizeof part) == WARP_OK) {
+      sent += sizeof part;
+    }
+    run_for(w, 1);
+  }
+  assert_int_equal(c.state, WARP_TOO_BIG);
+  assert_in_range(sent, WG_BROKER_MESSAGE_MAX, 1 << 17);
+  run_until(w, &c.up);
+  fake_publish(b, "t/c", "next", 4);
+  expect(&c, 1);
+  run_until(w, &c.got);
+  close_client(&c);
+  fake_free(b);
+}
+
 /* ---- closing --------------------------------------------------------------------------------- */
 
 static void test_closing_in_callbacks(void **state) {
@@ -441,6 +469,7 @@ int main(void) {
       TEST(test_publishing_into_a_dead_connection),
       TEST(test_the_queue_is_bounded),
       TEST(test_sizes),
+      TEST(test_a_message_without_end),
       TEST(test_closing_in_callbacks),
       TEST(test_closing_at_any_step),
   };

@@ -43,6 +43,31 @@ static void test_no_more_than_there_is_room(void **state) {
   assert_int_equal(w->ops->interfaces(w->env, list, 0), 0);
 }
 
+static void test_hardware_addresses(void **state) {
+  world *w = *state;
+  wg_interface list[WG_INTERFACES_MAX];
+  wg_mac macs[WG_INTERFACES_MAX], one = {{0}};
+  int count = w->ops->interfaces(w->env, list, WG_INTERFACES_MAX);
+  int mac_count = w->ops->macs(w->env, macs, WG_INTERFACES_MAX);
+  assert_in_range(mac_count, 0, WG_INTERFACES_MAX);
+  for (int i = 0; i < mac_count; i++) {
+    assert_false(wg_mac_is_none(&macs[i]));
+    for (int k = 0; k < i; k++) {
+      assert_memory_not_equal(&macs[k], &macs[i], sizeof macs[0]);
+    }
+  }
+  /* Of interfaces that are up there are all, beside others. */
+  for (int i = 0; i < count; i++) {
+    memcpy(one.bytes, list[i].mac, sizeof one.bytes);
+    bool found = wg_mac_is_none(&one) || list[i].loopback;
+    for (int k = 0; k < mac_count; k++) {
+      found = found || memcmp(&macs[k], &one, sizeof one) == 0;
+    }
+    assert_true(found);
+  }
+  assert_int_equal(w->ops->macs(w->env, macs, 0), 0);
+}
+
 /* ---- machine id ------------------------------------------------------------------------------ */
 
 static void test_the_machine_id_is_stable(void **state) {
@@ -153,6 +178,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     TEST(test_loopback_is_there),
     TEST(test_no_more_than_there_is_room),
+    TEST(test_hardware_addresses),
     TEST(test_the_machine_id_is_stable),
 #if defined(__linux__)
     ROOT_TEST(test_the_mainboards_uuid_comes_first),

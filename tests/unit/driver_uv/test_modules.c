@@ -105,6 +105,39 @@ static void test_what_others_may_write_to(void **state) {
   assert_int_equal(chmod(self->path, 0700), 0);
 }
 
+/* The path of a folder that was checked may lead elsewhere a moment later. */
+static void on_module_of_a_moved_folder(void *arg, const char *file, void *entry,
+                                        const char *error) {
+  folder *self = arg;
+  on_module(arg, file, entry, error);
+  if (self->count == 1) {
+    char moved[PATH_LEN];
+    snprintf(moved, sizeof moved, "%s.moved", self->path);
+    assert_int_equal(rename(self->path, moved), 0);
+    assert_int_equal(mkdir(self->path, 0700), 0);
+    put(self, "foreign.so", "b.so", 0644);
+  }
+}
+
+static void test_what_was_checked_is_loaded(void **state) {
+  folder *self = *state;
+  put(self, "good.so", "a.so", 0644);
+  put(self, "good.so", "b.so", 0644);
+  self->count = 0;
+  assert_int_equal(self->w->ops->modules_load(self->w->env, self->path, "warp_test_entry",
+                                              on_module_of_a_moved_folder, self),
+                   WARP_OK);
+  assert_int_equal(self->count, 2);
+  assert_non_null(self->entries[0]);
+  assert_non_null(self->entries[1]);
+  assert_int_equal(load(self), WARP_OK); /* and the new folder when it is asked for */
+  assert_int_equal(self->count, 1);
+  assert_non_null(strstr(self->errors[0], "warp_test_entry"));
+  char command[PATH_LEN];
+  snprintf(command, sizeof command, "rm -r %s.moved", self->path);
+  assert_int_equal(system(command), 0);
+}
+
 static void test_what_is_no_module(void **state) {
   folder *self = *state;
   char path[PATH_LEN];
@@ -135,6 +168,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(test_in_the_order_of_names, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_what_others_may_write_to, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_what_was_checked_is_loaded, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_what_is_no_module, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_no_folder, set_up, tear_down),
   };

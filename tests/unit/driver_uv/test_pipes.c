@@ -1,10 +1,12 @@
 /* Pipes opened by hand over loopback: real sockets, those of the program too, and interfaces. */
+#include "driver_uv/internal.h"
 #include "harness.h"
+#include "tls_server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -168,36 +170,55 @@ static void test_nobody_listens(void **state) {
 
 /* ---- sockets of the program ------------------------------------------------------------------ */
 
-static int bound_socket(int type, warp_addr *local) {
-  int fd = socket(AF_INET, type, 0);
-  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t len = sizeof in;
+static socklen_t loopback_at(int family, uint16_t port, struct sockaddr_storage *out) {
+  warp_addr at = wg_addr_loopback(family, port);
+  socklen_t len;
+  assert_int_equal(wg_uv_sockaddr(&at, family, out, &len), WARP_OK);
+  return len;
+}
+
+static int bound_socket_of(int family, int type, warp_addr *local) {
+  struct sockaddr_storage at;
+  socklen_t len = loopback_at(family, 0, &at);
+  int fd = socket(at.ss_family, type, 0);
   assert_true(fd >= 0);
-  assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
-  assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
-  *local = wg_addr_loopback(WARP_IP4, ntohs(in.sin_port));
+  assert_int_equal(bind(fd, (struct sockaddr *)&at, len), 0);
+  assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+  *local = wg_uv_addr((struct sockaddr *)&at);
   return fd;
 }
 
-static void connect_to(int fd, const warp_addr *to) {
-  struct sockaddr_in in = {.sin_family = AF_INET,
-                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                           .sin_port = htons(to->port)};
-  assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof in), 0);
+static int bound_socket(int type, warp_addr *local) {
+  return bound_socket_of(WARP_IP4, type, local);
 }
 
-static void test_sockets_of_the_program(void **state) {
-  world *w = *state;
+static void connect_to(int fd, const warp_addr *to) {
+  struct sockaddr_storage at;
+  socklen_t len = loopback_at(to->family, to->port, &at);
+  assert_int_equal(connect(fd, (struct sockaddr *)&at, len), 0);
+}
+
+enum { ACCEPTED, LISTENING };
+
+static void put(char path[64], const char *folder, const char *name, const char *text, size_t len) {
+  snprintf(path, 64, "%s/%s", folder, name);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  assert_int_equal(fwrite(text, 1, len, file), len);
+  fclose(file);
+}
+
+static void sockets_of_the_program(world *w, int family) {
   warp_addr udp_at, tcp_at, from;
   end *udp = new_end(), *listener = new_end(), *connected = new_end(), *client = new_end();
   start(w, udp,
         (warp_pipe_options){.transport = WARP_UDP,
                             .use_socket = true,
-                            .socket = bound_socket(SOCK_DGRAM, &udp_at)});
-  int fd = bound_socket(SOCK_STREAM, &tcp_at);
+                            .socket = bound_socket_of(family, SOCK_DGRAM, &udp_at)});
+  int fd = bound_socket_of(family, SOCK_STREAM, &tcp_at);
   assert_int_equal(listen(fd, 1), 0);
   start(w, listener, (warp_pipe_options){.transport = WARP_TCP, .use_socket = true, .socket = fd});
-  fd = bound_socket(SOCK_STREAM, &from);
+  fd = bound_socket_of(family, SOCK_STREAM, &from);
   connect_to(fd, &tcp_at);
   start(w, connected, (warp_pipe_options){.transport = WARP_TCP, .use_socket = true, .socket = fd});
   assert_int_equal(warp_pipe_send(connected->pipe, "tcp", 3), WARP_OK);
@@ -212,6 +233,116 @@ static void test_sockets_of_the_program(void **state) {
   drop(connected);
   drop(listener);
   drop(udp);
+}
+
+/* A socket of the program with a destination, by its address and by its name. */
+static void destination_of_a_socket(world *w, int family, bool by_name) {
+  char text[WARP_ADDR_STRLEN];
+  warp_addr here;
+  end *server = new_end(), *client = new_end();
+  serve(w, server, WARP_UDP, family, NULL);
+  warp_addr to = local_of(server->pipe);
+  start(w, client,
+        (warp_pipe_options){.transport = WARP_UDP,
+                            .dest = by_name ? warp_addr_format(&to, text) : NULL,
+                            .dest_addr = by_name ? NULL : &to,
+                            .use_socket = true,
+                            .socket = bound_socket_of(family, SOCK_DGRAM, &here)});
+  assert_int_equal(client->open_status, WARP_OK);
+  assert_int_equal(warp_pipe_send(client->pipe, "question", 8), WARP_OK);
+  run_until(w, &server->got);
+  assert_true(wg_addr_equal(&server->from, &here));
+  assert_int_equal(warp_pipe_send_to(server->pipe, "answer", 6, &server->from), WARP_OK);
+  run_until(w, &client->got);
+  assert_memory_equal(client->data, "answer", 6);
+  drop(client);
+  drop(server);
+}
+
+static void test_a_socket_of_the_program_has_a_destination(void **state) {
+  destination_of_a_socket(*state, WARP_IP4, false);
+  destination_of_a_socket(*state, WARP_IP4, true);
+}
+
+static void test_a_socket_of_the_program_has_a_destination_over_ipv6(void **state) {
+  skip_without_ipv6(*state);
+  destination_of_a_socket(*state, WARP_IP6, false);
+  destination_of_a_socket(*state, WARP_IP6, true);
+}
+
+static void test_sockets_of_the_program(void **state) {
+  sockets_of_the_program(*state, WARP_IP4);
+}
+
+static void test_sockets_of_the_program_over_ipv6(void **state) {
+  skip_without_ipv6(*state);
+  sockets_of_the_program(*state, WARP_IP6);
+}
+
+/* Both ends of one connection, over sockets that the program has made itself. */
+static void tls_over_sockets(world *w, int type_of_server) {
+  char folder[] = "/tmp/warpgate-tls-XXXXXX";
+  assert_non_null(mkdtemp(folder));
+  tls_authority authority;
+  tls_identity identity;
+  tls_authority_open(&authority);
+  tls_identity_open(&identity, &authority, "DNS:server.test");
+  char ca[64], cert[64], key[64];
+  put(ca, folder, "ca", authority.pem, authority.pem_len);
+  put(cert, folder, "cert", identity.cert, identity.cert_len);
+  put(key, folder, "key", identity.key, identity.key_len);
+  warp_net_conf ours = warp_net_conf_default(), theirs = warp_net_conf_default();
+  ours.use_ssl = theirs.use_ssl = true;
+  ours.cert_file = cert;
+  ours.key_file = key;
+  theirs.ca_file = ca;
+
+  warp_addr at, from;
+  int listener = bound_socket(SOCK_STREAM, &at), dialled = bound_socket(SOCK_STREAM, &from);
+  assert_int_equal(listen(listener, 1), 0);
+  connect_to(dialled, &at);
+  int accepted = type_of_server == ACCEPTED ? accept(listener, NULL, NULL) : -1;
+  end *server = new_end(), *client = new_end();
+  warp_pipe_options serving = {.transport = WARP_TCP,
+                               .use_socket = true,
+                               .socket = accepted >= 0 ? accepted : listener,
+                               .on_msg = on_msg,
+                               .on_up = on_up,
+                               .arg = server,
+                               .conf = &ours};
+  assert_int_equal(warp_pipe_open(w->loop, &serving, on_open, server, &server->pipe), WARP_OK);
+  start(w, client,
+        (warp_pipe_options){.transport = WARP_TCP,
+                            .use_socket = true,
+                            .socket = dialled,
+                            .dest = "server.test:443",
+                            .conf = &theirs});
+  assert_int_equal(client->open_status, WARP_OK);
+  run_until(w, accepted >= 0 ? &server->opened : &server->up);
+  assert_int_equal(server->open_status, WARP_OK);
+  server->want = client->want = 5;
+  assert_int_equal(warp_pipe_send(client->pipe, "hello", 5), WARP_OK);
+  run_until(w, &server->got);
+  assert_memory_equal(server->data, "hello", 5);
+  assert_int_equal(warp_pipe_send_to(server->pipe, "world", 5, &server->from), WARP_OK);
+  run_until(w, &client->got);
+  assert_memory_equal(client->data, "world", 5);
+  drop(client);
+  drop(server);
+  if (accepted >= 0) {
+    close(listener);
+  }
+  unlink(ca);
+  unlink(cert);
+  unlink(key);
+  rmdir(folder);
+  tls_identity_close(&identity);
+  tls_authority_close(&authority);
+}
+
+static void test_tls_over_sockets_of_the_program(void **state) {
+  tls_over_sockets(*state, ACCEPTED);
+  tls_over_sockets(*state, LISTENING);
 }
 
 static bool is_open(int fd) {
@@ -364,7 +495,13 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_a_longer_datagram_than_wanted_is_dropped, world_up,
                                       world_down),
       cmocka_unit_test_setup_teardown(test_nobody_listens, world_up, world_down),
+      cmocka_unit_test_setup_teardown(test_a_socket_of_the_program_has_a_destination, world_up,
+                                      world_down),
+      cmocka_unit_test_setup_teardown(test_a_socket_of_the_program_has_a_destination_over_ipv6,
+                                      world_up, world_down),
       cmocka_unit_test_setup_teardown(test_sockets_of_the_program, world_up, world_down),
+      cmocka_unit_test_setup_teardown(test_sockets_of_the_program_over_ipv6, world_up, world_down),
+      cmocka_unit_test_setup_teardown(test_tls_over_sockets_of_the_program, world_up, world_down),
       cmocka_unit_test_setup_teardown(test_a_socket_that_cannot_be_used_stays_the_programs,
                                       world_up, world_down),
       cmocka_unit_test_setup_teardown(test_do_close_says_whose_it_is_after_a_failure, world_up,

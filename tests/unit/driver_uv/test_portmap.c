@@ -16,6 +16,7 @@ typedef struct router {
   unsigned result; /* of mappings; RFC 6886 section 3.5 */
   uint16_t shift;  /* the port granted is so much higher */
   unsigned opened, removed;
+  bool was_removed;
   uint8_t last_opcode;
   uint16_t last_inside;
 } router;
@@ -48,6 +49,7 @@ static void on_request(void *arg, const uint8_t *data, size_t len, const warp_ad
   r->last_inside = (uint16_t)(data[4] << 8 | data[5]);
   r->opened += lifetime > 0;
   r->removed += lifetime == 0;
+  r->was_removed = r->removed > 0;
   put16(answer + 2, r->result);
   memcpy(answer + 8, data + 4, 8);
   put16(answer + 10, (unsigned)(data[6] << 8 | data[7]) + r->shift);
@@ -109,8 +111,7 @@ static void test_a_port_is_opened_and_removed(void **state) {
   assert_int_equal(r.last_opcode, TCP_OPCODE);
   assert_int_equal(r.last_inside, PORT);
   w->ops->portmap_close(c.portmap);
-  run_for(w, 300);
-  assert_int_equal(r.removed, 1);
+  run_until(w, &r.was_removed);
   w->ops->udp_close(r.udp);
 }
 
@@ -121,9 +122,8 @@ static void test_closed_in_its_callback(void **state) {
   router_up(&r, w);
   open_port(&c, w, WARP_UDP);
   run_until(w, &c.told);
-  run_for(w, 300);
+  run_until(w, &r.was_removed);
   assert_int_equal(r.last_opcode, UDP_OPCODE);
-  assert_int_equal(r.removed, 1);
   w->ops->udp_close(r.udp);
 }
 
@@ -140,8 +140,17 @@ static void test_a_refusal(void **state) {
   w->ops->udp_close(r.udp);
 }
 
+/* The loop has nothing left to wait for: a few turns without waiting end it. */
+static bool is_at_its_end(world *w) {
+  for (int turn = 0; turn < 4; turn++) {
+    if (uv_run(&w->uv, UV_RUN_NOWAIT) == 0)
+      return true;
+  }
+  return false;
+}
+
 /* Nobody is there, or somebody who talks nonsense: that is said in time, and nothing is asked for.
- */
+ * A timer of the same loop is the measure, which is as late as the port's own on a busy machine. */
 static void no_router(world *w, bool garbage) {
   router r;
   client c = {0};
@@ -149,10 +158,13 @@ static void no_router(world *w, bool garbage) {
   r.silent = !garbage;
   r.garbage = garbage;
   open_port(&c, w, WARP_UDP);
-  uint64_t begun = uv_hrtime();
+  wg_timer limit = {0};
+  bool late = false;
+  wg_timer_start(w->env, &limit, UINT64_C(1000) * WG_PORTMAP_MS, harness_expire, &late);
   run_until(w, &c.told);
   assert_true(c.status == WARP_NOT_FOUND || (garbage && c.status == WARP_IO));
-  assert_true(uv_hrtime() - begun < UINT64_C(1000000) * WG_PORTMAP_MS);
+  assert_false(late);
+  wg_timer_stop(w->env, &limit);
   assert_int_equal(r.opened, 0);
   w->ops->portmap_close(c.portmap);
   w->ops->udp_close(r.udp);
@@ -175,11 +187,9 @@ static void test_closing_while_it_searches(void **state) {
   r.silent = true;
   open_port(&c, w, WARP_TCP);
   run_for(w, 50);
-  uint64_t begun = uv_hrtime();
   w->ops->portmap_close(c.portmap);
   w->ops->udp_close(r.udp);
-  assert_int_equal(uv_run(&w->uv, UV_RUN_DEFAULT), 0);
-  assert_true(uv_hrtime() - begun < UINT64_C(100000000));
+  assert_true(is_at_its_end(w));
   assert_false(c.told);
 }
 
@@ -193,12 +203,10 @@ static void test_closing_with_a_dead_router(void **state) {
   run_until(w, &c.told);
   assert_int_equal(c.status, WARP_OK);
   r.silent = true;
-  uint64_t begun = uv_hrtime();
   w->ops->portmap_close(c.portmap);
-  run_for(w, 10);
+  run_for(w, WG_PORTMAP_CLOSE_MS);
   w->ops->udp_close(r.udp);
-  assert_int_equal(uv_run(&w->uv, UV_RUN_DEFAULT), 0);
-  assert_true(uv_hrtime() - begun < UINT64_C(1000000) * (WG_PORTMAP_CLOSE_MS + 500));
+  assert_true(is_at_its_end(w));
 }
 
 /* Anybody in the LAN can answer a search, and a description may point anywhere. */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* How long a veth may take to come up: it is ready within a millisecond or something is wrong. */
-enum { READY_LIMIT_MS = 2000 };
+enum { READY_LIMIT_MS = 60000 };
 /* Interfaces of a bridge's namespace: the bridge itself, then its ports. */
 enum { BRIDGE_INDEX = 2, FIRST_PORT_INDEX = 10 };
 /* Routing tables of the second and later uplinks of a host. */
@@ -111,6 +111,16 @@ static int link_all(sim_built *built, const sim_backbone *b, ns_error *error) {
     int count = members_of(&built->topology, net, members);
     status = count == 2 ? link_pair(built, members, error)
                         : link_bridge(built, net, members, count, error);
+  }
+  return status;
+}
+
+static int cut_datagrams(const sim_built *built, ns_error *error) {
+  int status = 0;
+  for (int n = 0; !status && n < built->topology.node_count; n++) {
+    status = ns_cut_datagrams(&built->hosts[n], "lo", error);
+    for (int l = 0; !status && l < built->topology.nodes[n].link_count; l++)
+      status = ns_cut_datagrams(&built->hosts[n], built->topology.nodes[n].links[l].name, error);
   }
   return status;
 }
@@ -307,6 +317,8 @@ int sim_build(sim_built *built, const sim_topology *topology, uint64_t seed,
     status = ns_host_open(&built->hosts[n], t->nodes[n].name, error);
   if (!status)
     status = link_all(built, backbone, error);
+  if (!status)
+    status = cut_datagrams(built, error);
   for (int n = 0; !status && n < t->node_count; n++)
     status = address_node(built, n, backbone, error);
   if (!status)

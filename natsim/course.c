@@ -58,6 +58,8 @@ static void on_ready(sim_course *course, int side, const json_t *event, double n
     return;
   }
   course->address[side] = json_incref(address);
+  json_t *start = json_object_get(event, "start");
+  course->result.start[side] = json_is_object(start) ? json_incref(start) : NULL;
   course->ready[side] = true;
   if (!course->ready[SIM_A] || !course->ready[SIM_B])
     return;

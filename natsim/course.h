@@ -4,7 +4,8 @@
  * No processes and no clock here.
  *
  * The peers' part of it is the contract of `natsim --endpoint`:
- *   {"event":"ready","address":"...","name":"..."}        when it can be reached
+ *   {"event":"ready","address":"...","name":"..."}        when it can be reached; an object `start`
+ *                                                         in it, about how it came so far, is kept
  *   {"event":"connected","path":"direct","transport":"udp","winner":"...","family":4}
  *   {"event":"echo","ok":true}                            from the peer that began
  *   {"event":"failed","reason":"..."}

@@ -37,16 +37,15 @@ static const char close_opened[] = "flush chain inet " SIM_UPNP_TABLE " miniupnp
                                    "flush chain inet " SIM_UPNP_TABLE " prerouting_miniupnpd\n"
                                    "flush chain inet " SIM_UPNP_TABLE " postrouting_miniupnpd\n";
 
-/* A router and what is known of it. */
+/* A router, or a host, and what is known of it. */
 typedef struct place_of_deed {
   sim_world *world;
   int node;
-  sim_node *router;
+  sim_node *drawn;
   const ns_host *host;
 } place_of_deed;
 
-static place_of_deed find(sim_world *world, int side) {
-  int node = world->built.topology.router[side];
+static place_of_deed find(sim_world *world, int node) {
   return (place_of_deed){world, node, &world->built.topology.nodes[node],
                          &world->built.hosts[node]};
 }
@@ -87,7 +86,7 @@ static char *forget_text(const char *rules) {
 
 static int forget_mappings(const place_of_deed *p, ns_error *error) {
   const sim_built *built = &p->world->built;
-  char *rules = sim_rules_text(&p->router->gate.nat, p->router->links[0].ip4, built->seed, false);
+  char *rules = sim_rules_text(&p->drawn->gate.nat, p->drawn->links[0].ip4, built->seed, false);
   char *text = rules ? forget_text(rules) : NULL;
   int status = text ? ns_nft(p->host, text, error) : sim_fail(error, -ENOMEM, "out of memory");
   free(text);
@@ -96,7 +95,7 @@ static int forget_mappings(const place_of_deed *p, ns_error *error) {
 }
 
 static int expire(const place_of_deed *p, ns_error *error) {
-  int status = p->router->gate.translated ? forget_mappings(p, error) : 0;
+  int status = p->drawn->gate.translated ? forget_mappings(p, error) : 0;
   return status ? status : ns_conntrack_flush(p->host, error);
 }
 
@@ -104,8 +103,8 @@ static int expire(const place_of_deed *p, ns_error *error) {
 static int start_again(const place_of_deed *p, ns_error *error) {
   sim_built *built = &p->world->built;
   built->seed = sim_derive(built->seed, "started again");
-  int status = sim_router_load(built, p->node, &p->router->gate, error);
-  if (!status && p->router->gate.filters & SIM_UPNP)
+  int status = sim_router_load(built, p->node, &p->drawn->gate, error);
+  if (!status && p->drawn->gate.filters & SIM_UPNP)
     status = ns_nft(p->host, close_opened, error);
   return status ? status : ns_conntrack_flush(p->host, error);
 }
@@ -123,7 +122,7 @@ static int at_standstill(const place_of_deed *p, int (*deed)(const place_of_deed
 
 /* ---- another address ------------------------------------------------------------------------- */
 
-/* The number of an address of a router is below this, and that of a moved one not. */
+/* The number of an address of a router or host is below this, and that of a moved one not. */
 enum { MOVED_FROM = 121, MOVE = 20 };
 
 static void next_address(const char *old, char out[SIM_IP_STRLEN]) {
@@ -133,7 +132,8 @@ static void next_address(const char *old, char out[SIM_IP_STRLEN]) {
            number < MOVED_FROM + MOVE ? number + MOVE : number - MOVE);
 }
 
-/* Those on the router's network outside learn where the new address is. */
+/* Those on the network of its first link (a router's is the one outside) learn where the new
+ * address is. */
 static int tell_others(const place_of_deed *p, const char *ip, ns_error *error) {
   const sim_built *built = &p->world->built;
   const sim_topology *t = &built->topology;
@@ -142,25 +142,26 @@ static int tell_others(const place_of_deed *p, const char *ip, ns_error *error) 
   int status = 0;
   for (int n = 0; !status && n < t->node_count; n++)
     for (int l = 0; !status && n != p->node && l < t->nodes[n].link_count; l++) {
-      if (t->nodes[n].links[l].net != p->router->links[0].net)
+      if (t->nodes[n].links[l].net != p->drawn->links[0].net)
         continue;
       ns_begin(&batch, &built->hosts[n]);
       ns_add_neighbour(&batch, ip, mac, SIM_FIRST_INDEX + l);
       status = ns_commit(&batch, error);
     }
-  if (status || p->router->links[0].net != SIM_INTERNET)
+  if (status || p->drawn->links[0].net != SIM_INTERNET)
     return status;
   ns_begin(&batch, &p->world->server);
   ns_add_neighbour(&batch, ip, mac, SIM_FIRST_INDEX);
   return ns_commit(&batch, error);
 }
 
-static int move(const place_of_deed *p, ns_error *error) {
-  sim_link *wan = &p->router->links[0];
+/* The first link's address is another one from now on, in its network. */
+static int renumber(const place_of_deed *p, ns_error *error) {
+  sim_link *link = &p->drawn->links[0];
   char ip[SIM_IP_STRLEN], old[SIM_IP_STRLEN + 4], new[SIM_IP_STRLEN + 4];
-  next_address(wan->ip4, ip);
-  snprintf(old, sizeof old, "%s/%d", wan->ip4, wan->len4);
-  snprintf(new, sizeof new, "%s/%d", ip, wan->len4);
+  next_address(link->ip4, ip);
+  snprintf(old, sizeof old, "%s/%d", link->ip4, link->len4);
+  snprintf(new, sizeof new, "%s/%d", ip, link->len4);
   /* Else the new address, and with it every route, would go when the old one does. */
   int status = ns_sysctl(p->host, "ipv4/conf/all/promote_secondaries", "1", error);
   ns_batch batch;
@@ -171,18 +172,22 @@ static int move(const place_of_deed *p, ns_error *error) {
     status = ns_commit(&batch, error);
   if (!status)
     status = tell_others(p, ip, error);
-  if (status)
-    return status;
-  memcpy(wan->ip4, ip, sizeof wan->ip4);
-  return start_again(p, error);
+  if (!status)
+    memcpy(link->ip4, ip, sizeof link->ip4);
+  return status;
+}
+
+static int move(const place_of_deed *p, ns_error *error) {
+  int status = renumber(p, error);
+  return status ? status : start_again(p, error);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
 /* A filter stays when the router starts again. */
 static int block_udp(const place_of_deed *p, ns_error *error) {
-  p->router->gate.filters |= SIM_BLOCK_UDP;
-  return sim_firewall_load(p->host, p->router->gate.filters, true, error);
+  p->drawn->gate.filters |= SIM_BLOCK_UDP;
+  return sim_firewall_load(p->host, p->drawn->gate.filters, true, error);
 }
 
 int sim_deed_check(const sim_event *event, const sim_topology *topology, ns_error *error) {
@@ -191,11 +196,15 @@ int sim_deed_check(const sim_event *event, const sim_topology *topology, ns_erro
     return sim_fail(error, -1,
                     "--event %s: %s has no NAT, so that its hosts' addresses are seen outside",
                     event->text, router->name);
+  const sim_node *host = &topology->nodes[topology->host[event->side]];
+  if (event->deed == SIM_READDRESS && !*host->links[0].ip4)
+    return sim_fail(error, -1, "--event %s: %s has no IPv4 address", event->text, host->name);
   return 0;
 }
 
 int sim_deed_do(const sim_event *event, sim_world *world, sim_servers *servers, ns_error *error) {
-  place_of_deed p = find(world, event->side);
+  const sim_topology *t = &world->built.topology;
+  place_of_deed p = find(world, t->router[event->side]), site = find(world, t->host[event->side]);
   switch (event->deed) {
   case SIM_REBOOT:
     return at_standstill(&p, start_again, error);
@@ -207,6 +216,8 @@ int sim_deed_do(const sim_event *event, sim_world *world, sim_servers *servers, 
     return ns_nft(p.host, uplink_up, error);
   case SIM_ADDRESS:
     return at_standstill(&p, move, error);
+  case SIM_READDRESS:
+    return renumber(&site, error);
   case SIM_BLOCK:
     return block_udp(&p, error);
   case SIM_STOP:

@@ -30,13 +30,14 @@ unsigned sim_server_bit(size_t i, const char **name) {
 
 static const char *const moments[SIM_MOMENTS] = {"ready", "go", "connected"};
 
-/* What is done to one side's router. */
+/* What is done to one side's router, or its host. */
 static const struct {
   const char *name; /* followed by -a or -b */
   enum sim_deed deed;
 } deeds[] = {{"reboot", SIM_REBOOT},           {"expire", SIM_EXPIRE},
              {"uplink-down", SIM_UPLINK_DOWN}, {"uplink-up", SIM_UPLINK_UP},
-             {"address", SIM_ADDRESS},         {"block-udp", SIM_BLOCK}};
+             {"address", SIM_ADDRESS},         {"readdress", SIM_READDRESS},
+             {"block-udp", SIM_BLOCK}};
 
 enum { DEEDS = sizeof deeds / sizeof *deeds };
 
@@ -106,11 +107,11 @@ int sim_event_parse(const char *text, sim_event *out, ns_error *error) {
                     "or one of these and milliseconds, as connected+250",
                     text);
   if (!read_what(colon + 1, out))
-    return sim_fail(
-        error, -1,
-        "--event %s: there is reboot-, expire-, uplink-down-, uplink-up-, address-, "
-        "block-udp- with a or b, and stop-, start- with broker, turn, names, stun or ntp",
-        text);
+    return sim_fail(error, -1,
+                    "--event %s: there is reboot-, expire-, uplink-down-, uplink-up-, address-, "
+                    "readdress-, block-udp- with a or b, and stop-, start- with broker, turn, "
+                    "names, stun or ntp",
+                    text);
   return 0;
 }
 

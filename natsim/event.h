@@ -4,8 +4,8 @@
  *
  * WHEN: milliseconds after the word to connect, or a moment of the trial (go, ready, connected), or
  * a moment and milliseconds after it (connected+250).
- * WHAT: reboot-a, expire-a, uplink-down-a, uplink-up-a, address-a, block-udp-a (and -b), or
- * stop-SERVER, start-SERVER.
+ * WHAT: reboot-a, expire-a, uplink-down-a, uplink-up-a, address-a, readdress-a,
+ * block-udp-a (and -b), or stop-SERVER, start-SERVER.
  */
 #ifndef NATSIM_EVENT_H
 #define NATSIM_EVENT_H
@@ -31,10 +31,11 @@ enum sim_deed {
   SIM_EXPIRE,      /* mappings and filters expire; the next ports go on where they were */
   SIM_UPLINK_DOWN, /* nothing passes between router and outside */
   SIM_UPLINK_UP,
-  SIM_ADDRESS, /* the router gets another outside address, and loses its mappings */
-  SIM_BLOCK,   /* UDP passes the router no more */
-  SIM_STOP,    /* a server is killed */
-  SIM_START    /* a stopped server is started */
+  SIM_ADDRESS,   /* the router gets another outside address, and loses its mappings */
+  SIM_READDRESS, /* the host gets another address in its network */
+  SIM_BLOCK,     /* UDP passes the router no more */
+  SIM_STOP,      /* a server is killed */
+  SIM_START      /* a stopped server is started */
 };
 
 enum { SIM_EVENTS_MAX = 16, SIM_EVENT_STRLEN = 48 };

@@ -16,7 +16,21 @@
 enum { BOTH = SIM_RUN | SIM_MATRIX, ALL = BOTH | SIM_LAB, EVERY = ALL | SIM_BENCH };
 
 /* How the value of an option is read. */
-enum kind { FLAG, TEXT, WHOLE, SEED, DECIMAL, SHARD, SET, WITHOUT, EVENT, NEIGHBOURS, WRONG, SKEW };
+enum kind {
+  FLAG,
+  TEXT,
+  WHOLE,
+  SEED,
+  DECIMAL,
+  SHARD,
+  SET,
+  WITHOUT,
+  EVENT,
+  NEIGHBOURS,
+  WRONG,
+  SKEW,
+  BROKERS
+};
 
 typedef struct option_row {
   const char *name;
@@ -71,6 +85,8 @@ static const option_row rows[] = {
     {"endpoint", "CMD", TEXT, BOTH, AT(endpoint), 0, 0, "the program that is both peers"},
     {"without", "SERVER,...", WITHOUT, ALL, 0, 0, 0,
      "do not start broker, turn, names, stun or ntp, and tell the peers of none"},
+    {"brokers", "N,.../N,...", BROKERS, ALL, 0, 0, 0,
+     "those that a, and b, is told of: 1, 2, or 0 where none is (1/1)"},
     {"clock-skew", "MS[,MS]", SKEW, BOTH, 0, -CLOCK_SKEW_MOST_MS, CLOCK_SKEW_MOST_MS,
      "what the wall clock of a (and of b) is wrong by, plus or minus (0)"},
     {"wrong-ntp", "MS", WRONG, ALL, AT(wrong_ntp_ms), -CLOCK_SKEW_MOST_MS, CLOCK_SKEW_MOST_MS,
@@ -177,6 +193,30 @@ static int read_without(const char *text, sim_options *out, ns_error *error) {
   }
 }
 
+/* Digits separated by commas, up to a slash or the end; how many characters that are, or 0. */
+static size_t read_numbers(const char *text, char out[SIM_BROKERS_TOLD + 1]) {
+  size_t count = 0, at = 0;
+  for (;; at++) {
+    if (text[at] < SIM_BROKER_DEAD || text[at] > SIM_BROKER_SECOND || count == SIM_BROKERS_TOLD)
+      return 0;
+    out[count++] = text[at++];
+    out[count] = '\0';
+    if (text[at] != ',')
+      return at;
+  }
+}
+
+static int read_brokers(const char *text, sim_options *out, ns_error *error) {
+  size_t a = read_numbers(text, out->brokers[0]);
+  size_t b = a && text[a] == '/' ? read_numbers(text + a + 1, out->brokers[1]) : 0;
+  if (!b || text[a + 1 + b])
+    return sim_fail(error, -1,
+                    "--brokers takes what a is told of, a slash, and what b is told of, each at "
+                    "most %d of 0, 1, 2 with commas between, not '%s'",
+                    SIM_BROKERS_TOLD, text);
+  return 0;
+}
+
 static int read_event(const char *text, sim_options *out, ns_error *error) {
   if (out->event_count == SIM_EVENTS_MAX)
     return sim_fail(error, -1, "more than %d --event options", SIM_EVENTS_MAX);
@@ -246,6 +286,8 @@ static int read_value(const option_row *row, const char *text, sim_options *out,
     return read_signed(row, text, field, error);
   case SKEW:
     return read_skew(row, text, out, error);
+  case BROKERS:
+    return read_brokers(text, out, error);
   }
   return -1;
 }
@@ -300,6 +342,7 @@ int sim_options_parse(enum sim_command command, int argc, char **argv, sim_optio
                        .shards = 1,
                        .name = "default",
                        .link = "builtin",
+                       .brokers = {{SIM_BROKER_FIRST}, {SIM_BROKER_FIRST}},
                        .labs = 200,
                        .packets = 400};
   for (int i = 0; i < argc; i++) {
@@ -379,6 +422,8 @@ static json_t *value_json(const option_row *row, const sim_options *o) {
     return neighbours_json(o);
   case SKEW:
     return json_pack("[f, f]", o->clock_skew_ms[0], o->clock_skew_ms[1]);
+  case BROKERS:
+    return json_pack("[s, s]", o->brokers[0], o->brokers[1]);
   }
   return NULL;
 }

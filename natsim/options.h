@@ -8,6 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a peer is told of, of the two brokers that there are, and of an address without one: a digit
+ * each, in the order in which they are told. */
+enum { SIM_BROKERS_TOLD = 3 };
+#define SIM_BROKER_DEAD   '0'
+#define SIM_BROKER_FIRST  '1'
+#define SIM_BROKER_SECOND '2'
+
 typedef struct sim_options {
   const char *a, *b;     /* run: the two profiles */
   const char *profiles;  /* matrix: a comma separated list */
@@ -25,13 +32,14 @@ typedef struct sim_options {
   double rate_mbit;                            /* 0: unlimited */
   unsigned jobs;                               /* 0: as many as cores */
   unsigned timeout_s;
-  const char *out;        /* a folder for results, or NULL */
-  unsigned shard, shards; /* 1-based */
-  unsigned only;          /* this trial alone; 0: all */
-  const char *expect;     /* a table of outcomes, or NULL */
-  char set[1024];         /* PLUGIN.KEY=VALUE,... */
-  const char *endpoint;   /* a command, or NULL for our own */
-  unsigned without;       /* servers that are not started: enum sim_server_bit */
+  const char *out;                       /* a folder for results, or NULL */
+  unsigned shard, shards;                /* 1-based */
+  unsigned only;                         /* this trial alone; 0: all */
+  const char *expect;                    /* a table of outcomes, or NULL */
+  char set[1024];                        /* PLUGIN.KEY=VALUE,... */
+  const char *endpoint;                  /* a command, or NULL for our own */
+  unsigned without;                      /* servers that are not started: enum sim_server_bit */
+  char brokers[2][SIM_BROKERS_TOLD + 1]; /* that a and b are told of */
   sim_event events[SIM_EVENTS_MAX];
   unsigned event_count;
   unsigned neighbour_flows; /* of the neighbours behind each router, in all */

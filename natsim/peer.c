@@ -50,6 +50,7 @@ static void fill_environment(environment *env, const sim_peer *peer, const sim_t
   put(env, "NATSIM_STUN", told.stun);
   put(env, "NATSIM_TURN", told.turn);
   put(env, "NATSIM_BROKERS", told.brokers);
+  put_number(env, "NATSIM_SIGNALS", strlen(o->brokers[peer->side == SIM_A ? 0 : 1]));
   put(env, "NATSIM_NAMES", told.names);
   put(env, "NATSIM_NTP", told.ntp);
   put(env, "NATSIM_CA", setup->servers->authority);

@@ -18,8 +18,9 @@ sim_result sim_result_new(void) {
 void sim_result_free(sim_result *result) {
   for (int side = 0; side < SIM_SIDES; side++) {
     json_decref(result->attempts[side]);
+    json_decref(result->start[side]);
     json_decref(result->logs[side]);
-    result->attempts[side] = result->logs[side] = NULL;
+    result->attempts[side] = result->start[side] = result->logs[side] = NULL;
   }
 }
 
@@ -70,6 +71,9 @@ json_t *sim_result_json(const sim_trial *trial, const char *plugin, const sim_re
     failed |= json_object_set_new(record, "packets", json_null());
   if (r->lookup_ms >= 0)
     failed |= json_object_set_new(record, "lookup_ms", ms_or_null(r->lookup_ms));
+  if (r->start[SIM_A] && r->start[SIM_B])
+    failed |= json_object_set_new(
+        record, "start", json_pack("{s:O, s:O}", "a", r->start[SIM_A], "b", r->start[SIM_B]));
   if (r->outcome == SIM_ERROR && r->logs[SIM_A] && r->logs[SIM_B])
     failed |= json_object_set_new(
         record, "logs", json_pack("{s:O, s:O}", "a", r->logs[SIM_A], "b", r->logs[SIM_B]));

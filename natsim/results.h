@@ -22,6 +22,7 @@ typedef struct sim_result {
   uint64_t packets[SIM_SIDES]; /* sent while connecting */
   char reason[640];            /* when not connected */
   json_t *attempts[SIM_SIDES]; /* arrays, owned */
+  json_t *start[SIM_SIDES];    /* how each peer started, objects, owned */
   json_t *logs[SIM_SIDES];     /* of an error: the end of what each peer wrote to stderr, owned */
 } sim_result;
 

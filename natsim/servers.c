@@ -13,12 +13,13 @@
 #include <unistd.h>
 
 /* A server that has not answered by then will not: coturn takes 50 ms, a loaded machine seconds. */
-enum { START_LIMIT_MS = 15000, TRY_MS = 200, PAUSE_MS = 5, STOP_GRACE_MS = 200 };
+enum { START_LIMIT_MS = 60000, TRY_MS = 200, PAUSE_MS = 5, STOP_GRACE_MS = 200 };
 enum { WEB_STUN_PORT = 80, WEB_MQTT_PORT = 443 };
 enum {
   STUN_PORT = 3478,
   STUN_OTHER_PORT = 3479,
   MQTT_PORT = 1883,
+  NO_MQTT_PORT = 1884, /* where nobody listens */
   NAMES_PORT = 4370,
   NTP_PORT = 123,
   NTP_SERVERS = 3
@@ -27,14 +28,24 @@ enum {
 #define TURN_USER     "natsim"
 #define TURN_PASSWORD "laboratory"
 
-/* Writes a template, with what stands in braces filled in. */
-static int write_conf(const char *path, const char *text, const char *folder, ns_error *error) {
+/* Brokers have the same ports, each on its own of the server's addresses. */
+typedef struct broker_place {
+  const char *name, *address, *address6;
+} broker_place;
+static const broker_place first_broker = {"mosquitto", SIM_SERVER_1, SIM_SERVER6_1};
+static const broker_place second_broker = {"mosquitto-2", SIM_SERVER_2, SIM_SERVER6_2};
+
+/* Writes a template, with what stands in braces filled in; `broker` NULL: not for one. */
+static int write_conf(const char *path, const char *text, const char *folder,
+                      const broker_place *broker, ns_error *error) {
   const sim_fill fills[] = {{"{server_1}", SIM_SERVER_1},
                             {"{server_2}", SIM_SERVER_2},
                             {"{server6_1}", SIM_SERVER6_1},
                             {"{server6_2}", SIM_SERVER6_2},
                             {"{user}", TURN_USER},
                             {"{password}", TURN_PASSWORD},
+                            {"{address}", broker ? broker->address : ""},
+                            {"{address6}", broker ? broker->address6 : ""},
                             {"{folder}", folder}};
   return sim_write_template(path, text, fills, sizeof fills / sizeof *fills, error);
 }
@@ -107,7 +118,7 @@ static int start_coturn(const starter *s) {
   snprintf(path, sizeof path, "%s/turnserver.conf", s->folder);
   int status = certify(s);
   if (!status)
-    status = write_conf(path, sim_turnserver_conf, s->folder, s->error);
+    status = write_conf(path, sim_turnserver_conf, s->folder, NULL, s->error);
   const char *argv[] = {s->programs->coturn, "-c", path, NULL};
   return status ? status : start_one(s, "turnserver", SIM_STUN | SIM_TURN, argv, false);
 }
@@ -123,12 +134,17 @@ static int start_own_stun(const starter *s) {
   return start_one(s, "warpgate-stun", SIM_STUN, argv, true);
 }
 
-static int start_broker(const starter *s) {
+static int start_broker(const starter *s, const broker_place *place) {
   char path[PATH_MAX];
-  snprintf(path, sizeof path, "%s/mosquitto.conf", s->folder);
-  int status = write_conf(path, sim_mosquitto_conf, s->folder, s->error);
+  snprintf(path, sizeof path, "%s/%s.conf", s->folder, place->name);
+  int status = write_conf(path, sim_mosquitto_conf, s->folder, place, s->error);
   const char *argv[] = {s->programs->broker, "-c", path, NULL};
-  return status ? status : start_one(s, "mosquitto", SIM_BROKER, argv, false);
+  return status ? status : start_one(s, place->name, SIM_BROKER, argv, false);
+}
+
+static bool has_second_broker(const sim_options *options) {
+  return strchr(options->brokers[SIM_A], SIM_BROKER_SECOND) ||
+         strchr(options->brokers[SIM_B], SIM_BROKER_SECOND);
 }
 
 static int start_names(const starter *s) {
@@ -146,7 +162,7 @@ static int start_names(const starter *s) {
 static int start_chrony(const starter *s) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "%s/chrony.conf", s->folder);
-  int status = write_conf(path, sim_chrony_conf, s->folder, s->error);
+  int status = write_conf(path, sim_chrony_conf, s->folder, NULL, s->error);
   /* In the foreground, with errors on its standard error, as the one user that there is. */
   const char *argv[] = {s->programs->chrony, "-x", "-d", "-u", "root", "-f", path, NULL};
   return status ? status : start_one(s, "chronyd", SIM_NTP, argv, false);
@@ -171,9 +187,12 @@ static bool answers(const sim_server *server, const ns_host *site) {
            sim_answers_stun(site, SIM_SERVER_2, STUN_OTHER_PORT, TRY_MS) &&
            sim_answers_stun(site, SIM_SERVER6_1, STUN_PORT, TRY_MS) &&
            sim_answers_stun(site, SIM_SERVER6_2, STUN_OTHER_PORT, TRY_MS);
-  if (!strcmp(server->name, "mosquitto"))
-    return sim_answers_mqtt(site, SIM_SERVER_1, MQTT_PORT, TRY_MS) &&
-           sim_answers_mqtt(site, SIM_SERVER6_1, WEB_MQTT_PORT, TRY_MS);
+  if (server->serves == SIM_BROKER) {
+    const broker_place *broker =
+        strcmp(server->name, first_broker.name) ? &second_broker : &first_broker;
+    return sim_answers_mqtt(site, broker->address, MQTT_PORT, TRY_MS) &&
+           sim_answers_mqtt(site, broker->address6, WEB_MQTT_PORT, TRY_MS);
+  }
   if (!strcmp(server->name, "chronyd"))
     return sim_answers_ntp(site, SIM_SERVER_1, NTP_PORT, TRY_MS) &&
            sim_answers_ntp(site, SIM_SERVER6_1, NTP_PORT, TRY_MS);
@@ -205,7 +224,21 @@ static void tell(char *list, size_t size, const char *before, bool six, int port
            six ? "[" SIM_SERVER6_1 "]" : SIM_SERVER_1, port);
 }
 
-static void tell_family(sim_told *out, unsigned without, bool six, bool web) {
+static void tell_brokers(sim_told *out, const char *which, bool six, bool web) {
+  int port = web ? WEB_MQTT_PORT : MQTT_PORT;
+  for (; *which; which++) {
+    size_t len = strlen(out->brokers);
+    const char *comma = len ? "," : "";
+    if (*which == SIM_BROKER_SECOND)
+      snprintf(out->brokers + len, sizeof out->brokers - len, "%s%s:%d", comma,
+               six ? "[" SIM_SERVER6_2 "]" : SIM_SERVER_2, port);
+    else
+      tell(out->brokers, sizeof out->brokers, "", six,
+           *which == SIM_BROKER_DEAD ? NO_MQTT_PORT : port);
+  }
+}
+
+static void tell_family(sim_told *out, unsigned without, const char *brokers, bool six, bool web) {
   /* Our own first: it shows filters of TCP too. It has no port that passes web-only sites. */
   if (!(without & SIM_STUN) && !web)
     tell(out->stun, sizeof out->stun, "", six, SIM_OWN_STUN_PORT);
@@ -215,7 +248,7 @@ static void tell_family(sim_told *out, unsigned without, bool six, bool web) {
     tell(out->turn, sizeof out->turn, TURN_USER ":" TURN_PASSWORD "@", six,
          web ? WEB_STUN_PORT : STUN_PORT);
   if (!(without & SIM_BROKER))
-    tell(out->brokers, sizeof out->brokers, "", six, web ? WEB_MQTT_PORT : MQTT_PORT);
+    tell_brokers(out, brokers, six, web);
   if (!(without & SIM_NAMES))
     tell(out->names, sizeof out->names, "", six, NAMES_PORT);
   /* Of one family, because each address that is told has a vote; from behind a firewall that lets
@@ -234,19 +267,21 @@ void sim_servers_tell(const sim_servers *servers, const sim_topology *topology, 
     four[i] = *sim_node_ip(host, 4) != 0;
     six[i] = *sim_node_ip(host, 6) != 0;
   }
+  const char *brokers = servers->options->brokers[side];
   *out = (sim_told){.stun = ""};
   bool six_first = !four[SIM_A] || !four[SIM_B];
   if (six[side] && six_first)
-    tell_family(out, servers->without, true, web);
+    tell_family(out, servers->without, brokers, true, web);
   if (four[side])
-    tell_family(out, servers->without, false, web);
+    tell_family(out, servers->without, brokers, false, web);
   if (six[side] && !six_first)
-    tell_family(out, servers->without, true, web);
+    tell_family(out, servers->without, brokers, true, web);
 }
 
 int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_options *options,
                       const sim_programs *programs, const char *folder, ns_error *error) {
-  *servers = (sim_servers){.without = options->without, .site = site, .programs = programs};
+  *servers = (sim_servers){
+      .without = options->without, .site = site, .options = options, .programs = programs};
   starter s = {servers, programs, folder, error};
   unsigned coturn = SIM_STUN | SIM_TURN;
   int status = 0;
@@ -255,7 +290,9 @@ int sim_servers_start(sim_servers *servers, const ns_host *site, const sim_optio
   if (!status && !(options->without & SIM_STUN))
     status = start_own_stun(&s);
   if (!status && !(options->without & SIM_BROKER))
-    status = start_broker(&s);
+    status = start_broker(&s, &first_broker);
+  if (!status && !(options->without & SIM_BROKER) && has_second_broker(options))
+    status = start_broker(&s, &second_broker);
   if (!status && !(options->without & SIM_NAMES))
     status = start_names(&s);
   if (!status && !(options->without & SIM_NTP))

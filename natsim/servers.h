@@ -1,13 +1,14 @@
 /* The servers of a world: coturn (STUN and TURN), our STUN server beside it (also for mappings of
- * TCP), mosquitto, our name server, chrony and two NTP servers of our own beside it, one of which
- * may be wrong. Each is awaited until it answers, not merely until it runs. */
+ * TCP), mosquitto (two when the options ask for it), our name server, chrony and two NTP servers of
+ * our own beside it, one of which may be wrong. Each is awaited until it answers, not merely until
+ * it runs. */
 #ifndef NATSIM_SERVERS_H
 #define NATSIM_SERVERS_H
 
 #include "natsim/programs.h"
 #include "natsim/topology.h"
 
-enum { SIM_SERVERS_MAX = 7, SIM_SERVER_ARGS = 20 };
+enum { SIM_SERVERS_MAX = 8, SIM_SERVER_ARGS = 20 };
 
 typedef struct sim_server {
   const char *name; /* "turnserver" and so on */
@@ -29,13 +30,14 @@ typedef struct sim_servers {
   unsigned without;         /* servers that were left out */
   char authority[PATH_MAX]; /* file of the authority that the relay's certificate is by, or "" */
   const ns_host *site;
+  const sim_options *options;
   const sim_programs *programs;
 } sim_servers;
 
 /* Where a peer is told to find the servers: host:port separated by commas, "" for what is left
  * out. */
 typedef struct sim_told {
-  char stun[128], turn[192], brokers[128], names[128], ntp[128];
+  char stun[128], turn[192], brokers[192], names[128], ntp[128];
 } sim_told;
 
 /* Starts all servers that the options do not leave out, together, in the world's server site, and

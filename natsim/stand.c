@@ -28,15 +28,16 @@ static double now_ms(void) {
 /* Lets the host's NAT map its port, and learns the outside address as the server sees it. Links may
  * lose packets, but what is late must not make another packet leave: those that follow would meet
  * other fates than in another run. */
-static int learn_outside(const sim_stand *s, int fd, const char *name, struct sockaddr_in *outside,
-                         ns_error *error) {
+static int learn_outside(const sim_stand *s, int fd, const char *name, const sim_options *options,
+                         struct sockaddr_in *outside, ns_error *error) {
   enum { TRIES = 20, WAIT_MS = 2000 };
+  int longest_ms = WAIT_MS + (int)(options->rtt_ms / 2 + options->jitter_ms);
   char heard[SIM_LETTER_MIN];
   size_t len = strlen(name);
   for (int i = 0; i < TRIES; i++) {
     sim_udp_send(fd, &s->server, name, len);
     ssize_t got;
-    while ((got = sim_udp_take(s->server_fd, heard, sizeof heard, outside, WAIT_MS)) >= 0)
+    while ((got = sim_udp_take(s->server_fd, heard, sizeof heard, outside, longest_ms)) >= 0)
       if ((size_t)got == len && !memcmp(heard, name, len))
         return 0;
   }
@@ -78,8 +79,8 @@ int sim_stand_open(sim_stand *s, const sim_options *options, ns_error *error) {
   if (!status)
     status = open_sockets(s, error);
   if (!status)
-    status = learn_outside(s, s->a_fd, "a", &s->a, error);
-  return status ? status : learn_outside(s, s->b_fd, "b", &s->b, error);
+    status = learn_outside(s, s->a_fd, "a", options, &s->a, error);
+  return status ? status : learn_outside(s, s->b_fd, "b", options, &s->b, error);
 }
 
 void sim_stand_close(sim_stand *s) {

@@ -17,7 +17,7 @@
 #include <time.h>
 
 /* How long peers may take to report and end after they were told to, and then after SIGTERM. */
-enum { END_LIMIT_MS = 1500, STOP_GRACE_MS = 500 };
+enum { END_LIMIT_MS = 5000, STOP_GRACE_MS = 500 };
 /* How much of a peer's stderr is kept of an error. */
 enum { LOG_TAIL = 4096 };
 
@@ -90,7 +90,9 @@ static void give_words(run *r) {
   told = told && give_word(r, SIM_A);
   if (!told)
     sim_course_broken(&r->course, "a peer does not read its standard input");
-  reach(r, SIM_AT_GO);
+  /* By the clock of connect_ms, however long writing the word took. */
+  sim_schedule_reach(&r->schedule, SIM_AT_GO, r->course.go_ms);
+  let_happen(r);
 }
 
 static void count_packets(run *r) {

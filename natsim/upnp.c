@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { START_LIMIT_TRIES = 100, TRY_MS = 50, STOP_GRACE_MS = 100 };
+enum { START_LIMIT_TRIES = 1200, TRY_MS = 50, STOP_GRACE_MS = 100 };
 
 static int write_conf(const sim_upnp *upnp, const sim_node *node, const char *path,
                       ns_error *error) {

@@ -12,7 +12,7 @@
 enum { OUTER = 2, SERVER_INDEX = 10, FIRST_SITE_INDEX = 100 };
 
 /* How long a veth may take to come up: it is ready within a millisecond or something is wrong. */
-enum { LINK_LIMIT_MS = 2000 };
+enum { LINK_LIMIT_MS = 60000 };
 
 /* ---- links ----------------------------------------------------------------------------------- */
 
@@ -65,6 +65,10 @@ static int build_server(sim_world *world, bool bridge, ns_error *error) {
   ns_add_address(&batch, OUTER, SIM_SERVER6_2 "/48");
   ns_add_route(&batch, SIM_LOOKS_PUBLIC, NULL, OUTER);
   status = ns_commit(&batch, error);
+  if (!status)
+    status = ns_cut_datagrams(&world->server, "lo", error);
+  if (!status)
+    status = ns_cut_datagrams(&world->server, SIM_WAN, error);
   if (!status)
     status = ns_link_wait(&world->fabric, SERVER_INDEX, LINK_LIMIT_MS, error);
   if (!status)

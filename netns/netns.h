@@ -156,6 +156,9 @@ void ns_add_netem(ns_batch *batch, int index, const ns_impairment *what, uint64_
 /* ns_add_netem in a batch of its own. -EOPNOTSUPP when the kernel has no netem. */
 int ns_netem(const ns_host *host, int index, const ns_impairment *what, uint64_t seed,
              ns_error *error);
+/* Datagrams that a program hands over as one piece (UDP_SEGMENT) leave the interface one by one, so
+ * that each is counted, delayed and lost for itself. TCP goes in large pieces all the same. */
+int ns_cut_datagrams(const ns_host *host, const char *interface, ns_error *error);
 
 /* An Ethernet switch in a thread of its own: veth interfaces as ports, learning, a timer heap.
  * Broadcast, multicast and unknown destinations are flooded. What waits is bounded by packets and

@@ -15,9 +15,9 @@
 
 /* How long the fence may take for a round trip on a loaded machine before it counts as gone, and
  * what stands in for a round then. */
-enum { FENCE_LIMIT_MS = 3000, NO_FENCE_ROUND_MS = 60 };
+enum { FENCE_LIMIT_MS = 15000, NO_FENCE_ROUND_MS = 60 };
 /* An IPv6 address is usable a moment after it was added. */
-enum { ADDRESS_LIMIT_MS = 2000 };
+enum { ADDRESS_LIMIT_MS = 60000 };
 
 /* ---- endpoints ------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
+#include <netinet/udp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -71,8 +72,8 @@ void small_net_open(small_net *net) {
   ns_add_address(&batch, ETH0, "192.0.2.2/24");
   ns_add_neighbour(&batch, "192.0.2.1", MAC_A, ETH0);
   assert_ok(ns_commit(&batch, &error), &error);
-  assert_ok(ns_link_wait(&net->w, W_TO_A, 2000, &error), &error);
-  assert_ok(ns_link_wait(&net->w, W_TO_B, 2000, &error), &error);
+  assert_ok(ns_link_wait(&net->w, W_TO_A, WAIT_MS, &error), &error);
+  assert_ok(ns_link_wait(&net->w, W_TO_B, WAIT_MS, &error), &error);
 }
 
 void small_net_close(small_net *net) {
@@ -89,7 +90,7 @@ static struct sockaddr_in address_of(const char *ip, uint16_t port) {
 
 int udp_open(const ns_host *host, const char *ip, uint16_t port) {
   struct sockaddr_in address = address_of(ip, port);
-  struct timeval patience = {.tv_sec = 2};
+  struct timeval patience = {.tv_sec = WAIT_MS / 1000};
   assert_int_equal(ns_enter(host), 0);
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ns_leave();
@@ -102,6 +103,19 @@ int udp_open(const ns_host *host, const char *ip, uint16_t port) {
 void udp_send(int fd, const char *ip, uint16_t port, const void *bytes, size_t len) {
   struct sockaddr_in to = address_of(ip, port);
   assert_int_equal(sendto(fd, bytes, len, 0, (struct sockaddr *)&to, sizeof to), len);
+}
+
+void udp_send_piece(int fd, const char *ip, uint16_t port, const void *bytes, size_t len,
+                    int size) {
+  static const int none = 0;
+  if (setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof size) == 0) {
+    udp_send(fd, ip, port, bytes, len);
+    assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &none, sizeof none), 0);
+    return;
+  }
+  for (size_t at = 0; at < len; at += (size_t)size)
+    udp_send(fd, ip, port, (const uint8_t *)bytes + at,
+             len - at < (size_t)size ? len - at : (size_t)size);
 }
 
 static void install(struct sock_filter *code, size_t count) {

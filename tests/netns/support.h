@@ -13,6 +13,9 @@
 
 #include "netns/netns.h"
 
+/* Ends what waits for something that comes: no measure of how soon it has to. */
+enum { WAIT_MS = 60000 };
+
 /* Runs a function that runs a group of tests inside a sandbox; returns the program's status. */
 int run_in_sandbox(int (*group)(void *arg));
 
@@ -34,9 +37,12 @@ extern const uint8_t MAC_A[6], MAC_B[6];
 void small_net_open(small_net *net);
 void small_net_close(small_net *net);
 
-/* A UDP socket inside the host, bound to ip:port, which waits at most 2 s when it reads. */
+/* A UDP socket inside the host, bound to ip:port, which waits at most WAIT_MS when it reads. */
 int udp_open(const ns_host *host, const char *ip, uint16_t port);
 void udp_send(int fd, const char *ip, uint16_t port, const void *bytes, size_t len);
+/* Sends datagrams of `size` bytes, the last one of the rest, handed to the kernel as one piece
+ * where it takes that. */
+void udp_send_piece(int fd, const char *ip, uint16_t port, const void *bytes, size_t len, int size);
 
 /* Makes system calls fail in this process and its children: all that make namespaces (EPERM), or
  * sockets to nftables (EPROTONOSUPPORT). */

@@ -155,6 +155,40 @@ static void a_capture_holds_what_was_sent_and_received(void **state) {
   bench_close(&t);
 }
 
+/* Over a link and within the host. */
+static void datagrams_of_one_piece_are_captured_one_by_one(void **state) {
+  (void)state;
+  bench t;
+  bench_open(&t);
+  ns_error error;
+  ns_capture *sender, *receiver;
+  assert_ok(ns_cut_datagrams(&t.net.a, "eth0", &error), &error);
+  assert_ok(ns_cut_datagrams(&t.net.a, "lo", &error), &error);
+  int near = udp_open(&t.net.a, "127.0.0.1", 5001);
+  assert_ok(ns_capture_open(&sender, &t.net.a, false, &error), &error);
+  assert_ok(ns_capture_open(&receiver, &t.net.b, false, &error), &error);
+  udp_send_piece(t.a, "192.0.2.2", 5000, "farfarfar", 9, 3);
+  udp_send_piece(near, "127.0.0.1", 5001, "nearnearnear", 12, 4);
+  char got[16];
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(recv(t.b, got, sizeof got, 0), 3);
+    assert_int_equal(recv(near, got, sizeof got, 0), 4);
+  }
+  ns_capture_stop(sender);
+  ns_capture_stop(receiver);
+  FILE *other = tmpfile();
+  assert_true(ns_capture_write(sender, t.out) > 0);
+  assert_true(ns_capture_write(receiver, other) > 0);
+  assert_int_equal(count(t.out, "far", PACKET_OUTGOING), 3);
+  assert_int_equal(count(other, "far", PACKET_HOST), 3);
+  assert_int_equal(count(t.out, "near", PACKET_HOST), 3);
+  ns_capture_close(sender);
+  ns_capture_close(receiver);
+  fclose(other);
+  close(near);
+  bench_close(&t);
+}
+
 static void packets_are_cut_and_their_length_is_told(void **state) {
   (void)state;
   small_net net;
@@ -238,7 +272,7 @@ static void a_live_capture_is_written_as_it_runs(void **state) {
   }
   struct pollfd wait = {.fd = ns_capture_fd(capture), .events = POLLIN};
   while (written < ROUNDS * A_ROUND) {
-    assert_int_equal(poll(&wait, 1, 5000), 1);
+    assert_int_equal(poll(&wait, 1, WAIT_MS), 1);
     long more = ns_capture_write(capture, out);
     assert_true(more >= 0);
     written += more;
@@ -261,6 +295,7 @@ static int in_sandbox(void *arg) {
   (void)arg;
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_capture_holds_what_was_sent_and_received),
+      cmocka_unit_test(datagrams_of_one_piece_are_captured_one_by_one),
       cmocka_unit_test(packets_are_cut_and_their_length_is_told),
       cmocka_unit_test(a_full_ring_keeps_the_first_packets),
       cmocka_unit_test(a_live_capture_is_written_as_it_runs),

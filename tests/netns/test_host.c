@@ -58,7 +58,7 @@ static void a_link_carries_ipv4(void **state) {
   pair two;
   ns_error error;
   pair_open(&two, "192.0.2.1/24", "192.0.2.2/24");
-  assert_ok(ns_link_wait(&two.left, ETH0, 2000, &error), &error);
+  assert_ok(ns_link_wait(&two.left, ETH0, WAIT_MS, &error), &error);
   assert_ok(ns_address_wait(&two.left, "192.0.2.1", 0, &error), &error);
   int a = udp_open(&two.left, "192.0.2.1", 1000), b = udp_open(&two.right, "192.0.2.2", 1000);
   assert_arrives(a, b, "192.0.2.2", 1000);
@@ -76,9 +76,9 @@ static void a_link_carries_ipv6(void **state) {
   char byte;
   struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = htons(1000)};
   pair_open(&two, "2001:db8::1/64", "2001:db8::2/64");
-  assert_ok(ns_link_wait(&two.left, ETH0, 2000, &error), &error);
-  assert_ok(ns_address_wait(&two.left, "2001:db8::1", 2000, &error), &error);
-  assert_ok(ns_address_wait(&two.right, "2001:db8::2", 2000, &error), &error);
+  assert_ok(ns_link_wait(&two.left, ETH0, WAIT_MS, &error), &error);
+  assert_ok(ns_address_wait(&two.left, "2001:db8::1", WAIT_MS, &error), &error);
+  assert_ok(ns_address_wait(&two.right, "2001:db8::2", WAIT_MS, &error), &error);
   inet_pton(AF_INET6, "2001:db8::2", &to.sin6_addr);
   assert_int_equal(ns_enter(&two.left), 0);
   int a = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -135,8 +135,8 @@ static void a_router_forwards_until_rules_forbid_it(void **state) {
   ns_add_route(&batch, "10.0.0.0/24", "10.0.1.1", ETH0);
   assert_ok(ns_commit(&batch, &error), &error);
   assert_ok(ns_sysctl(&router, "ipv4/ip_forward", "1", &error), &error);
-  assert_ok(ns_link_wait(&router, 2, 2000, &error), &error);
-  assert_ok(ns_link_wait(&router, 3, 2000, &error), &error);
+  assert_ok(ns_link_wait(&router, 2, WAIT_MS, &error), &error);
+  assert_ok(ns_link_wait(&router, 3, WAIT_MS, &error), &error);
 
   int a = udp_open(&left, "10.0.0.2", 5), b = udp_open(&right, "10.0.1.2", 5);
   assert_arrives(a, b, "10.0.1.2", 5);
@@ -167,7 +167,7 @@ static void an_on_link_route_needs_no_gateway(void **state) {
   ns_begin(&batch, &two.right);
   ns_add_route(&batch, "192.0.2.0/24", NULL, ETH0);
   assert_ok(ns_commit(&batch, &error), &error);
-  assert_ok(ns_link_wait(&two.left, ETH0, 2000, &error), &error);
+  assert_ok(ns_link_wait(&two.left, ETH0, WAIT_MS, &error), &error);
   int a = udp_open(&two.left, "192.0.2.1", 1), b = udp_open(&two.right, "198.51.100.1", 1);
   assert_arrives(a, b, "198.51.100.1", 1);
   close(a);

@@ -41,7 +41,7 @@ static void output_of(const ns_host *host, const char *script, const char *const
   assert_int_equal(process.stdin_fd, -1);
   assert_int_equal(process.stderr_fd, -1);
   read_all(process.stdout_fd, text, size);
-  int status = ns_stop(&process, 5000);
+  int status = ns_stop(&process, WAIT_MS);
   assert_true(WIFEXITED(status) || WTERMSIG(status) == SIGTERM);
 }
 
@@ -57,7 +57,7 @@ static void speaks_by_pipes(void **state) {
   cat.stdin_fd = -1;
   read_all(cat.stdout_fd, got, sizeof got);
   assert_string_equal(got, "there and back");
-  for (int tries = 0; tries < 500 && !ns_ended(&cat); tries++)
+  for (int tries = 0; tries < WAIT_MS / 10 && !ns_ended(&cat); tries++)
     usleep(10000);
   assert_true(ns_ended(&cat));
   assert_int_equal(ns_stop(&cat, 0), 0);
@@ -201,7 +201,7 @@ static void finds_programs_beside_the_path(void **state) {
   start(&process, &(ns_spawn_options){.argv = argv, .log_fd = -1});
   setenv("PATH", before, 1);
   free(before);
-  ns_stop(&process, 5000);
+  ns_stop(&process, WAIT_MS);
 }
 
 /* ---- its end --------------------------------------------------------------------------------- */
@@ -219,7 +219,7 @@ static void stops_by_sigterm(void **state) {
   start(&process, &(ns_spawn_options){.argv = argv, .pipe_stdout = true, .log_fd = -1});
   wait_for_line(&process);
   assert_false(ns_ended(&process));
-  int status = ns_stop(&process, 5000);
+  int status = ns_stop(&process, WAIT_MS);
   assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 9);
 }
 
@@ -244,7 +244,7 @@ static void stops_its_children_too(void **state) {
   int pipe_end = fcntl(process.stdout_fd, F_DUPFD_CLOEXEC, 3);
   ns_stop(&process, 100);
   struct pollfd end = {.fd = pipe_end, .events = POLLIN};
-  assert_int_equal(poll(&end, 1, 5000), 1);
+  assert_int_equal(poll(&end, 1, WAIT_MS), 1);
   assert_int_equal(read(pipe_end, rest, sizeof rest), 0);
   close(pipe_end);
 }
@@ -266,7 +266,7 @@ static void dies_with_who_started_it(void **state) {
   assert_int_equal(status_of_child(start_and_die, &ends[1]), 0);
   close(ends[1]);
   struct pollfd end = {.fd = ends[0], .events = POLLIN};
-  assert_int_equal(poll(&end, 1, 5000), 1); /* sleep held its writing end */
+  assert_int_equal(poll(&end, 1, WAIT_MS), 1); /* sleep held its writing end */
   assert_int_equal(read(ends[0], &byte, 1), 0);
   close(ends[0]);
 }

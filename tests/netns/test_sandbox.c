@@ -114,7 +114,7 @@ static int leave_orphans(void *arg) {
   }
   if (waitpid(-1, NULL, 0) != -1 || errno != ECHILD)
     return 21; /* an orphan came to the lab */
-  for (int tries = 0; tries < 500; tries++) {
+  for (int tries = 0; tries < WAIT_MS / 10; tries++) {
     if (count_processes() == 2) /* process 1 and the lab */
       return 0;
     usleep(10000);
@@ -234,11 +234,11 @@ static pid_t start_caller(int (*lab)(void *arg)) {
   return caller;
 }
 
-/* Waits until the last process of the sandbox is gone; at most 5 s. */
+/* Waits until the last process of the sandbox is gone. */
 static void await_nobody(void) {
   struct pollfd end = {.fd = witness[0], .events = POLLIN};
   char byte;
-  assert_int_equal(poll(&end, 1, 5000), 1);
+  assert_int_equal(poll(&end, 1, WAIT_MS), 1);
   assert_int_equal(read(witness[0], &byte, 1), 0);
   close(witness[0]);
 }
@@ -280,7 +280,11 @@ static void a_third_signal_kills_a_lab_that_hangs(void **state) {
     usleep(50000); /* else equal signals merge */
     assert_int_equal(waitpid(caller, NULL, WNOHANG), 0);
   }
-  kill(caller, SIGTERM);
+  /* Two may merge on a busy machine, and then it is the next one. */
+  struct pollfd end = {.fd = witness[0], .events = POLLIN};
+  do
+    kill(caller, SIGTERM);
+  while (poll(&end, 1, 1000) == 0);
   assert_int_equal(status_after(caller), 128 + SIGKILL);
 }
 
@@ -298,7 +302,7 @@ static int kill_many(void) {
   write_proc("/proc/sys/user/max_net_namespaces", "8");
   for (int round = 0; round < 8; round++) {
     pid_t caller = -1;
-    for (int tries = 0; caller < 0 && tries < 100; tries++) {
+    for (int tries = 0; caller < 0 && tries < WAIT_MS / 50; tries++) {
       if (tries)
         usleep(50000);
       caller = start_caller(fill);

@@ -6,11 +6,15 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 
 import pytest
 
 HERE = pathlib.Path(__file__).parent
-WAIT_S = 10  # for what takes milliseconds
+WAIT_S = 120  # for what takes milliseconds
+
+sys.path.append(str(HERE.parent))
+from ports import reserve  # noqa: E402
 
 COOKIE = 0x2112A442
 XOR_MAPPED, CHANGE_REQUEST, ERROR_CODE = 0x0020, 0x0003, 0x0009
@@ -98,15 +102,6 @@ def start(request):
         process.communicate(timeout=WAIT_S)
 
 
-def free_ports(ip):
-    """Two ports that nobody has at the moment."""
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family) as one, socket.socket(family) as other:
-        one.bind((ip, 0))
-        other.bind((ip, 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 class Server(Program):
     """A running server; `at` are its endpoints by (other address, other port)."""
 
@@ -123,7 +118,7 @@ class Server(Program):
 def serve(start):
     def run(*args):
         ips = ("127.0.0.1", "127.0.0.2")
-        ports = free_ports(ips[0])
+        ports = reserve(), reserve()
         options = ["--listen", ips[0], "--other", ips[1], "--port", ports[0]]
         server = Server(start(*options, "--alt-port", ports[1], *args), ips, ports)
         assert server.line() == f"ready {ips[0]}:{ports[0]} {ips[1]}:{ports[1]}\n"

@@ -44,16 +44,10 @@ static void on_peer_end(void *arg, warp_link *link, int status) {
   warp_link_close(link, NULL, NULL);
 }
 
-/* A link is made inside the callback that hands out the pipe, so that no message is missed. */
-static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
+static void on_link(void *arg, warp_gate *self, warp_link *link, const warp_report *report) {
   (void)arg;
-  (void)node;
+  (void)self;
   (void)report;
-  warp_link *link;
-  if (warp_link_open(pipe, &link) != WARP_OK) {
-    warp_pipe_close(pipe);
-    return;
-  }
   warp_link_on_message(link, on_message, NULL);
   warp_link_on_end(link, on_peer_end, NULL);
 }
@@ -65,7 +59,7 @@ static void on_open_to_listen(void *arg, warp_gate *self, int status) {
     end(status == WARP_NAME_TAKEN ? "take another name" : "cannot open the gate", status);
     return;
   }
-  warp_node_listen(warp_gate_node(self), on_pipe, NULL, NULL);
+  warp_gate_listen(self, on_link, NULL);
   printf("listening as %s\n", warp_gate_name(self)); /* open means registered */
   fflush(stdout);
 }
@@ -93,7 +87,7 @@ static void on_lost(void *arg, warp_link *link, int status) {
   }
 }
 
-static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report *report) {
+static void on_connect(void *arg, warp_link *link, int status, const warp_report *report) {
   (void)arg;
   (void)report;
   if (status == WARP_CANCELED) {
@@ -104,18 +98,11 @@ static void on_connect(void *arg, warp_pipe *pipe, int status, const warp_report
     return;
   }
   warp_pipe_info info;
-  warp_pipe_get_info(pipe, &info);
+  warp_pipe_get_info(warp_link_pipe(link), &info);
   printf("connected by %s over %s and IPv%d, %s, in %.0f ms\n", info.plugin,
          warp_transport_name(info.transport), info.family, info.relayed ? "relayed" : "direct",
          info.connect_ms);
   fflush(stdout);
-  warp_link *link;
-  status = warp_link_open(pipe, &link);
-  if (status != WARP_OK) {
-    warp_pipe_close(pipe);
-    end("cannot make a link", status);
-    return;
-  }
   warp_link_on_message(link, on_echo, NULL);
   warp_link_on_end(link, on_lost, NULL);
   warp_link_send(link, message, strlen(message));
@@ -128,7 +115,7 @@ static void on_open_to_connect(void *arg, warp_gate *self, int status) {
     end("cannot open a gate", status);
     return;
   }
-  status = warp_gate_connect(self, whom, NULL, on_connect, NULL);
+  status = warp_gate_connect_link(self, whom, NULL, on_connect, NULL);
   if (status != WARP_OK) {
     end("cannot connect", status);
   }

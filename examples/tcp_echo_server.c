@@ -1,8 +1,9 @@
 /*
- * A TCP server that sends everything back, in plain TCP: any client will do. Pipes that are opened
- * by hand need no node and no server of ours.
+ * A TCP server that sends everything back, in plain TCP or TLS: any client will do. Pipes that are
+ * opened by hand need no node and no server of ours.
  *
- *   tcp_echo_server [PORT]       then, elsewhere: nc 127.0.0.1 PORT
+ *   tcp_echo_server [PORT]                  then, elsewhere: nc 127.0.0.1 PORT
+ *   tcp_echo_server PORT CERTIFICATE KEY    then: openssl s_client -connect 127.0.0.1:PORT
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,13 @@ int main(int argc, char **argv) {
   /* No destination: a server. The callback is set before anything can arrive. */
   warp_pipe_options options = {
       .transport = WARP_TCP, .route = &route, .on_msg = on_msg, .on_up = on_up};
+  warp_net_conf secure = warp_net_conf_default();
+  if (argc > 3) { /* two PEM files */
+    secure.use_ssl = true;
+    secure.cert_file = argv[2];
+    secure.key_file = argv[3];
+    options.conf = &secure;
+  }
   int status = loop != NULL ? warp_pipe_open(loop, &options, on_open, NULL, NULL) : WARP_NOMEM;
   if (status != WARP_OK) {
     fprintf(stderr, "cannot listen: %s\n", warp_strerror(status));

@@ -1,8 +1,9 @@
 /*
  * get_addr: asks the peer for its present address record; return_addr answers.
  *
- * The race adds it when the record in hand is old. It goes through a broker that both records name,
- * to the topic of the peer's key, which does not change when the peer's addresses do.
+ * The race adds it when the record in hand is old, or lacks an address. It goes through a broker
+ * that both records name, to the topic of the peer's key, which does not change when the peer's
+ * addresses do.
  */
 #include <warpgate/plugin.h>
 
@@ -25,7 +26,9 @@ static void message(warp_attempt *attempt, uint8_t type, const uint8_t *record, 
   if (type != MESSAGE_RECORD)
     return;
   int status = warp_attempt_refresh(attempt, record, len);
-  if (status == WARP_REPLAY)
+  if (status == WARP_AGAIN) /* it is sent again, and then it may be another one */
+    warp_attempt_note(attempt, "the peer does not know its outside TCP address yet");
+  else if (status == WARP_REPLAY)
     warp_attempt_fail(attempt, status, "the peer has no newer record than ours");
   else if (status != WARP_OK)
     warp_attempt_fail(attempt, status, "the peer's answer is no good record of its own: %s",

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- classes and comparisons ----------------------------------------------------------------- */
 
@@ -205,7 +206,12 @@ static size_t format_ip6(const warp_addr *addr, char *out, size_t room) {
 }
 
 const char *warp_addr_format(const warp_addr *addr, char buf[WARP_ADDR_STRLEN]) {
+  static const warp_addr none = {0};
   char ip[WARP_ADDR_STRLEN - sizeof "[]:65535"] = "none";
+  if (buf == NULL) {
+    return "";
+  }
+  addr = addr != NULL ? addr : &none;
   if (addr->family == WARP_IP4) {
     snprintf(ip, sizeof ip, "%u.%u.%u.%u", addr->ip[0], addr->ip[1], addr->ip[2], addr->ip[3]);
   } else if (addr->family == WARP_IP6) {
@@ -477,4 +483,13 @@ int wg_relay_name_parse(const char *text, wg_relay_name *out) {
     return status;
   }
   return WARP_INVALID;
+}
+
+bool wg_host_is_loopback(const char *host) {
+  warp_addr addr;
+  if (warp_addr_parse(host, &addr) != WARP_OK) {
+    return strcasecmp(host, "localhost") == 0;
+  }
+  addr = wg_addr_unmap(&addr);
+  return wg_addr_get_scope(&addr) == WG_SCOPE_LOOPBACK;
 }

@@ -58,4 +58,9 @@ typedef struct wg_relay_name {
 } wg_relay_name;
 int wg_relay_name_parse(const char *text, wg_relay_name *out);
 
+/* Does the host of a server's name stand for this machine itself: a loopback address or
+ * "localhost"? Names under that should (RFC 6761 section 6.3), but systems ask DNS servers for
+ * them. */
+bool wg_host_is_loopback(const char *host);
+
 #endif

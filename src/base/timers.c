@@ -81,6 +81,7 @@ void wg_timers_start(wg_timers *timers, wg_timer *timer, uint64_t deadline_us, w
       .arg = arg,
   };
   timers->root = meld(timers->root, timer);
+  timers->running++;
 }
 
 void wg_timers_stop(wg_timers *timers, wg_timer *timer) {
@@ -90,6 +91,7 @@ void wg_timers_stop(wg_timers *timers, wg_timer *timer) {
   take_out(timer->due ? &timers->due : &timers->root, timer);
   timer->running = false;
   timer->due = false;
+  timers->running--;
 }
 
 uint64_t wg_timers_next(const wg_timers *timers) {

@@ -27,6 +27,7 @@ typedef struct wg_timers {
   wg_timer *root;
   wg_timer *due; /* what wg_timers_run is firing now */
   uint64_t next_order;
+  size_t running; /* started and neither fired nor stopped */
 } wg_timers;
 
 /* Starts, or restarts with another deadline. */

@@ -36,15 +36,37 @@ static void finish(cli_bridge *bridge, cli_bridge_end end) {
   warp_link_close(link, on_link_closed, bridge);
 }
 
+/* Something is missing that the peer counts on: the owner is told, and the link stays as it is. */
+static void give_up(cli_bridge *bridge, cli_bridge_end end) {
+  cli_bridge_cb cb = bridge->cb;
+  bridge->cb = NULL;
+  cb(bridge->arg, end, WARP_OK);
+}
+
 /* ---- to the peer ----------------------------------------------------------------------------- */
 
-/* Sends what is held. True when it is gone. */
+/* A piece is missing now, or the end. A child's node has other peers: the link is all that can be
+ * closed there. */
+static void lack_memory(cli_bridge *bridge) {
+  if (bridge->may_lose_reader) {
+    bridge->broken = WARP_NOMEM;
+    finish(bridge, CLI_BRIDGE_BROKE);
+  } else if (bridge->cb != NULL) {
+    give_up(bridge, CLI_BRIDGE_NO_MEMORY);
+  }
+}
+
+/* Sends what is held. True when it is gone; the link may be, too. */
 static bool send_held(cli_bridge *bridge) {
-  if (bridge->held_len > 0 &&
-      warp_link_send(bridge->link, bridge->held, bridge->held_len) == WARP_AGAIN) {
+  int status =
+      bridge->held_len > 0 ? warp_link_send(bridge->link, bridge->held, bridge->held_len) : WARP_OK;
+  if (status == WARP_AGAIN) {
     return false;
   }
-  bridge->held_len = 0; /* of other errors on_end tells */
+  bridge->held_len = 0;
+  if (status == WARP_NOMEM) { /* of other errors on_end tells */
+    lack_memory(bridge);
+  }
   return true;
 }
 
@@ -53,8 +75,17 @@ static void on_input(void *arg, const uint8_t *data, size_t len) {
   if (bridge->link == NULL || bridge->up != CLI_FLOWING) {
     return;
   }
+  if (bridge->reader.error != 0 && !bridge->may_lose_reader && bridge->cb != NULL) {
+    give_up(bridge, CLI_BRIDGE_NO_INPUT);
+    return;
+  }
   if (len == 0) {
-    bridge->up = warp_link_shutdown(bridge->link) == WARP_OK ? CLI_ENDING : CLI_ENDED;
+    int status = warp_link_shutdown(bridge->link);
+    if (status == WARP_NOMEM) {
+      lack_memory(bridge);
+      return;
+    }
+    bridge->up = status == WARP_OK ? CLI_ENDING : CLI_ENDED;
     settle(bridge);
     return;
   }
@@ -136,8 +167,8 @@ static void settle(cli_bridge *bridge) {
     return;
   }
   if (bridge->writer.error != 0 && bridge->down != CLI_ENDED) {
-    if (!bridge->may_lose_reader) {
-      finish(bridge, CLI_BRIDGE_NO_READER);
+    if (!bridge->may_lose_reader && bridge->cb != NULL) {
+      give_up(bridge, CLI_BRIDGE_NO_READER);
       return;
     }
     bridge->down = CLI_ENDED;

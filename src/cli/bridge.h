@@ -15,9 +15,13 @@ typedef enum cli_bridge_end {
   CLI_BRIDGE_DONE,      /* both directions came to their end */
   CLI_BRIDGE_BROKE,     /* the link broke; the status says why */
   CLI_BRIDGE_NO_READER, /* nobody reads what comes from the peer */
+  CLI_BRIDGE_NO_INPUT,  /* what is for the peer cannot be read to its end */
+  CLI_BRIDGE_NO_MEMORY, /* nor sent */
 } cli_bridge_end;
 
-/* The link is closed already. Comes once, from the loop. */
+/* Comes once. After the first two the link is closed already. The others leave it open, because the
+ * peer would take a link that is closed for one that came to its end: the owner closes the node,
+ * which breaks the link, and then the bridge. */
 typedef void (*cli_bridge_cb)(void *arg, cli_bridge_end end, int status);
 
 /* One direction. */
@@ -30,7 +34,8 @@ typedef enum cli_flow {
 typedef struct cli_bridge {
   cli_reader reader; /* their handles are opened by the owner */
   cli_writer writer;
-  /* A broken writer is no reason to stop what goes to the peer: a child that reads nothing. */
+  /* A broken writer is no reason to stop what goes to the peer: a child that reads nothing. Neither
+   * is a reader that breaks: the child has ended. */
   bool may_lose_reader;
 
   warp_link *link;     /* NULL once closed */

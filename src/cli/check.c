@@ -212,8 +212,7 @@ int cli_check_print_json(const cli_check *check) {
                           "measuring", step_json(&check->steps[WARP_START_LOAD_P2P_STUN_CLIENTS]),
                           "router", step_json(&check->steps[WARP_START_FINALIZE_PORT_FORWARDING]),
                           "clock", step_json(&check->steps[WARP_START_INITIALIZE_SYSTEM_CLOCK]));
-  char *line = out != NULL ? json_dumps(out, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-  json_decref(out);
+  char *line = cli_json_line(out);
   if (line == NULL) {
     return WARP_NOMEM;
   }

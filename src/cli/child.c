@@ -13,6 +13,7 @@ extern char **environ;
 
 typedef struct child {
   wg_list link;
+  cli_children *all;
   warp_key peer;
   uv_process_t process;
   bool running; /* the command is */
@@ -24,6 +25,7 @@ typedef struct child {
 static void on_part_closed(void *arg) {
   child *self = arg;
   if (--self->open == 0) {
+    self->all->count--;
     free(self);
   }
 }
@@ -71,6 +73,18 @@ static void on_exited(uv_process_t *process, int64_t exit_status, int signal_num
 
 enum { OWN_VARIABLES = 3, VARIABLE_LEN = 128 };
 
+/* The same variable of a command that this one was started by: shells take the last of two. */
+static bool is_own(const char *variable) {
+  static const char *const names[OWN_VARIABLES] = {
+      "WARPGATE_PEER=", "WARPGATE_PATH=", "WARPGATE_REMOTE="};
+  for (size_t i = 0; i < OWN_VARIABLES; i++) {
+    if (strncmp(variable, names[i], strlen(names[i])) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /* The environment and what it says of the peer. NULL: out of memory. */
 static char **make_environment(const warp_pipe_info *info, char own[OWN_VARIABLES][VARIABLE_LEN]) {
   char key[CLI_KEY_HEX_LEN], remote[WARP_ADDR_STRLEN];
@@ -85,8 +99,11 @@ static char **make_environment(const warp_pipe_info *info, char own[OWN_VARIABLE
   for (size_t i = 0; all != NULL && i < OWN_VARIABLES; i++) {
     all[i] = own[i];
   }
+  size_t used = OWN_VARIABLES;
   for (size_t i = 0; all != NULL && i < count; i++) {
-    all[OWN_VARIABLES + i] = environ[i];
+    if (!is_own(environ[i])) {
+      all[used++] = environ[i];
+    }
   }
   return all;
 }
@@ -112,13 +129,14 @@ static int spawn(child *self, uv_loop_t *loop, const char *command, char **envir
   return uv_spawn(loop, &self->process, &options);
 }
 
-void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_link *link) {
+void cli_child_start(cli_children *all, cli_run *run, const char *command, warp_link *link) {
   char own[OWN_VARIABLES][VARIABLE_LEN];
   warp_pipe_info info;
   warp_pipe_get_info(warp_link_pipe(link), &info);
   child *self = calloc(1, sizeof *self);
   char **environment = make_environment(&info, own);
   if (self == NULL || environment == NULL) {
+    cli_report_ended(&info.peer, WARP_NOMEM);
     warp_link_close(link, NULL, NULL);
     free(self);
     free(environment);
@@ -131,7 +149,9 @@ void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_link 
   self->bridge.reader.handle.fd = self->bridge.writer.handle.fd = -1;
   uv_pipe_init(&run->uv, &self->bridge.reader.handle.uv.pipe, 0);
   uv_pipe_init(&run->uv, &self->bridge.writer.handle.uv.pipe, 0);
-  wg_list_push(all, &self->link);
+  self->all = all;
+  all->count++;
+  wg_list_push(&all->list, &self->link);
   int error = spawn(self, &run->uv, command, environment);
   free(environment);
   self->running = error == 0;
@@ -143,9 +163,9 @@ void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_link 
   }
 }
 
-void cli_child_stop(wg_list *all) {
-  while (!wg_list_empty(all)) {
-    child *self = WG_CONTAINER(all->next, child, link);
+void cli_child_stop(cli_children *all) {
+  while (!wg_list_empty(&all->list)) {
+    child *self = WG_CONTAINER(all->list.next, child, link);
     terminate(self);
     close_bridge(self);
   }

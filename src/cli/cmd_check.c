@@ -74,7 +74,8 @@ static void finish_if_known(cli_check *check) {
   if (status != CLI_OK) {
     cli_note("the node has no record");
   } else if (check->run.options->json) {
-    status = cli_check_print_json(check) == WARP_OK ? CLI_OK : CLI_FAILED;
+    status =
+        cli_check_print_json(check) == WARP_OK ? CLI_OK : cli_error(CLI_FAILED, "out of memory");
   } else {
     cli_check_print(check);
   }

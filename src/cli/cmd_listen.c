@@ -10,31 +10,42 @@
 
 typedef struct listening {
   cli_run run;
-  wg_list echoes, children;
+  wg_list echoes;
+  cli_children children;
   bool taken; /* --pipe: the first peer is here */
   cli_standard standard;
 } listening;
 
 /* ---- peers ----------------------------------------------------------------------------------- */
 
-/* With --pipe there is one peer; the others are told at once. */
+/* With --pipe there is one peer, with --exec there are as many as commands may run. */
+static bool is_full(const listening *self) {
+  const cli_options *options = self->run.options;
+  return options->pipe ? self->taken
+                       : options->exec != NULL && self->children.count >= options->commands;
+}
+
+/* Those for whom there is no room are told at once. */
 static warp_contact on_stranger(void *arg, const warp_key *peer) {
   (void)peer;
-  const listening *self = arg;
-  return self->taken ? WARP_CONTACT_REFUSE : WARP_CONTACT_ACCEPT;
+  return is_full(arg) ? WARP_CONTACT_REFUSE : WARP_CONTACT_ACCEPT;
 }
 
 static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_report *report) {
   (void)node;
   listening *self = arg;
   const cli_options *options = self->run.options;
-  if (self->run.state == CLI_STOPPING || (options->pipe && self->taken)) {
-    warp_pipe_close(pipe); /* two were under way at once */
+  if (self->run.state == CLI_STOPPING || is_full(self)) {
+    warp_pipe_close(pipe); /* several were under way at once */
     return;
   }
   cli_report_connected(pipe, report, -1, true, options->verbose > 0);
   warp_link *link;
-  if (warp_link_open(pipe, &link) != WARP_OK) {
+  warp_pipe_info info;
+  warp_pipe_get_info(pipe, &info);
+  int status = warp_link_open(pipe, &link);
+  if (status != WARP_OK) {
+    cli_report_ended(&info.peer, status);
     warp_pipe_close(pipe);
   } else if (options->pipe) {
     self->taken = true;
@@ -81,6 +92,14 @@ static void on_started(cli_run *run) {
   cli_report_ready(run->node, registered_name(run), true);
 }
 
+/* Whoever was given the old address can still come by the broker, but it is not good for ever. */
+static void on_address(void *arg, warp_node *node) {
+  const listening *self = arg;
+  if (self->run.state != CLI_STOPPING) {
+    cli_report_address(node);
+  }
+}
+
 static void on_stop(cli_run *run) {
   listening *self = run->arg;
   cli_echo_stop(&self->echoes);
@@ -106,7 +125,7 @@ static int run_listen(const cli_options *options) {
   static listening self;
   cli_run *run = &self.run;
   wg_list_init(&self.echoes);
-  wg_list_init(&self.children);
+  wg_list_init(&self.children.list);
   *run = (cli_run){.on_started = on_started,
                    .on_stop = on_stop,
                    .arg = &self,
@@ -123,6 +142,8 @@ static int run_listen(const cli_options *options) {
   run->conf.enable_nickname = options->argument == NULL;
   run->conf.contact_policy = on_stranger;
   run->conf.contact_arg = &self;
+  run->conf.on_address = on_address;
+  run->conf.address_arg = &self;
   run->signal_status = options->pipe ? -1 : CLI_OK;
   return cli_run_loop(run);
 }

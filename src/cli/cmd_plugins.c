@@ -81,16 +81,16 @@ static json_t *describe_transports(const warp_plugin *plugin) {
 static int print_json(const listing *self) {
   for (size_t i = 0; i < self->set.count; i++) {
     const warp_plugin *plugin = self->set.list[i];
-    json_t *line = json_pack("{s:s, s:s?, s:o, s:b, s:o}", "plugin", plugin->name, "phase",
-                             plugin->phase != WARP_PHASE_NONE ? phase_of(plugin) : NULL,
-                             "transports", describe_transports(plugin), "built_in",
-                             i < self->set.built_in, "settings", describe_settings(plugin));
+    char *line =
+        cli_json_line(json_pack("{s:s, s:s?, s:o, s:b, s:o}", "plugin", plugin->name, "phase",
+                                plugin->phase != WARP_PHASE_NONE ? phase_of(plugin) : NULL,
+                                "transports", describe_transports(plugin), "built_in",
+                                i < self->set.built_in, "settings", describe_settings(plugin)));
     if (line == NULL) {
       return WARP_NOMEM;
     }
-    json_dumpf(line, stdout, JSON_COMPACT);
-    putchar('\n');
-    json_decref(line);
+    printf("%s\n", line);
+    free(line);
   }
   return WARP_OK;
 }
@@ -122,7 +122,10 @@ static int run_plugins(const cli_options *options) {
   } else {
     print_all(&self);
   }
-  if (printed != WARP_OK || fflush(stdout) != 0) {
+  if (printed != WARP_OK) {
+    return cli_error(CLI_FAILED, "out of memory");
+  }
+  if (fflush(stdout) != 0) {
     return cli_error(CLI_FAILED, "cannot write to standard output");
   }
   return self.refused ? CLI_FAILED : CLI_OK;

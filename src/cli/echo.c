@@ -20,7 +20,9 @@ static void drop(echo *self) {
 }
 
 static void end(echo *self, int status) {
-  cli_report_ended(&self->peer, status);
+  if (status != WARP_CANCELED) { /* else it is we who leave */
+    cli_report_ended(&self->peer, status);
+  }
   drop(self);
 }
 
@@ -37,14 +39,23 @@ static void hold(echo *self, const uint8_t *data, size_t len) {
 }
 
 static void on_message(void *arg, warp_link *link, const uint8_t *data, size_t len) {
-  if (warp_link_send(link, data, len) == WARP_AGAIN) { /* of other errors on_end tells */
+  int status = warp_link_send(link, data, len);
+  if (status == WARP_AGAIN) {
     hold(arg, data, len);
+  } else if (status == WARP_NOMEM) { /* of other errors on_end tells */
+    end(arg, status);
   }
 }
 
 static void on_drain(void *arg, warp_link *link) {
   echo *self = arg;
-  if (self->held != NULL && warp_link_send(link, self->held, self->held_len) != WARP_AGAIN) {
+  if (self->held == NULL) {
+    return;
+  }
+  int status = warp_link_send(link, self->held, self->held_len);
+  if (status == WARP_NOMEM) {
+    end(self, status);
+  } else if (status != WARP_AGAIN) {
     free(self->held);
     self->held = NULL;
     (void)warp_link_pause(link, false);
@@ -52,21 +63,22 @@ static void on_drain(void *arg, warp_link *link) {
 }
 
 static void on_end(void *arg, warp_link *link, int status) {
-  if (status != WARP_OK) {
-    end(arg, status);
-  } else {
-    (void)warp_link_shutdown(link); /* the peer closes when it has it all */
+  /* The peer closes when it has it all. */
+  int over = status == WARP_OK ? warp_link_shutdown(link) : status;
+  if (over != WARP_OK) {
+    end(arg, over);
   }
 }
 
 void cli_echo_start(wg_list *all, warp_link *link) {
   warp_pipe_info info;
   echo *self = calloc(1, sizeof *self);
+  warp_pipe_get_info(warp_link_pipe(link), &info);
   if (self == NULL) {
+    cli_report_ended(&info.peer, WARP_NOMEM);
     warp_link_close(link, NULL, NULL);
     return;
   }
-  warp_pipe_get_info(warp_link_pipe(link), &info);
   self->link = link;
   self->peer = info.peer;
   warp_link_on_message(link, on_message, self);

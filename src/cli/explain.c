@@ -128,6 +128,8 @@ int cli_explain_address(int status) {
     return cli_error(CLI_USAGE, "the address is forged or damaged: it is not signed by its key");
   case WARP_EXPIRED:
     return cli_error(CLI_USAGE, "the address has expired: get a new one from its owner");
+  case WARP_NOMEM:
+    return cli_error(CLI_FAILED, "the address cannot be used: %s", warp_strerror(status));
   default:
     return cli_error(CLI_USAGE, "the address cannot be used: %s", warp_strerror(status));
   }
@@ -142,6 +144,9 @@ int cli_explain_lookup(const cli_run *run, const char *name, int status) {
   }
   if (is_absence(status)) {
     return server_trouble(run->options, CLI_NAMES, status);
+  }
+  if (status == WARP_NOMEM) {
+    return cli_error(CLI_FAILED, "cannot look up %s: %s", name, warp_strerror(status));
   }
   return cli_error(CLI_FAILED, "what the name server has for %s cannot be used: %s", name,
                    warp_strerror(status));
@@ -174,14 +179,20 @@ static int summary(const cli_run *run, const char *to, int status) {
   }
 }
 
-/* A server that would have helped. -1: none. */
+/* A server that would have helped. -1: none, or more memory would have. */
 static int missing_help(const cli_run *run, const warp_report *report) {
+  if (any_row(report, WARP_NOMEM, false) || any_row(report, WARP_NOMEM, true)) {
+    return -1;
+  }
   int broker = cli_explain_broker(run);
   if (broker >= 0) {
     return broker;
   }
   if (!cli_has_server(run->options, CLI_BROKER) && any_row(report, WARP_NO_SERVER, false)) {
     return cli_explain_missing(run->options, CLI_BROKER);
+  }
+  if (!cli_has_server(run->options, CLI_BROKER) && run->options->loopback) {
+    return -1; /* within a machine nobody needs a relay: the other program is not there */
   }
   /* First: of another family there may be no relay at all, and that is not what went wrong. */
   if (any_row(report, WARP_AUTH, true)) {

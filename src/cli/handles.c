@@ -27,6 +27,7 @@ int cli_handle_open(cli_handle *handle, uv_loop_t *loop, int fd) {
     error = uv_tcp_init(loop, &handle->uv.tcp);
     return error == 0 ? uv_tcp_open(&handle->uv.tcp, fd) : error;
   case UV_FILE:
+  case UV_UNKNOWN_HANDLE: /* a disk; of what cannot be read, reading says why */
     handle->is_file = true;
     return 0;
   default:
@@ -73,6 +74,8 @@ static void took(cli_reader *reader, ssize_t len) {
     return;
   }
   reader->ended = len <= 0;
+  /* A terminal that is gone has no more to say than one with Ctrl-D. */
+  reader->error = len < 0 && len != UV_EOF && !reader->handle.is_terminal ? (int)len : 0;
   reader->total += len > 0 ? (uint64_t)len : 0;
   reader->cb(reader->arg, reader->buffer, len > 0 ? (size_t)len : 0);
 }
@@ -98,10 +101,11 @@ static void read_file(cli_reader *reader) {
   }
   uv_buf_t buf = uv_buf_init((char *)reader->buffer, CLI_CHUNK);
   reader->busy = true;
-  if (uv_fs_read(reader->loop, &reader->request, reader->handle.fd, &buf, 1, -1, on_file_read) !=
-      0) {
+  int error =
+      uv_fs_read(reader->loop, &reader->request, reader->handle.fd, &buf, 1, -1, on_file_read);
+  if (error != 0) {
     reader->busy = false;
-    took(reader, -1);
+    took(reader, error);
   }
 }
 

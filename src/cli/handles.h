@@ -12,7 +12,7 @@
 
 enum { CLI_CHUNK = 65536 };
 
-/* A terminal, a pipe, a socket, or a file (also a character device). */
+/* A terminal, a pipe, a socket, or a file (also a device, and whatever else can be read). */
 typedef struct cli_handle {
   union {
     uv_handle_t any;
@@ -35,7 +35,7 @@ void cli_handles_restore(void);
 
 typedef struct cli_reader cli_reader;
 /* Bytes, valid until it returns and then as long as the reader is paused; or the end, with len 0
- * (once; also after an error). */
+ * (once; also after an error, which the reader then has). */
 typedef void (*cli_reader_cb)(void *arg, const uint8_t *data, size_t len);
 typedef void (*cli_closed_cb)(void *arg);
 
@@ -46,6 +46,7 @@ struct cli_reader {
   void *arg;
   bool wanted, ended, closing;
   bool busy;      /* a read of a file is under way */
+  int error;      /* of libuv's: why the end came too early, or 0 */
   uint64_t total; /* bytes read so far */
   uv_fs_t request;
   cli_closed_cb closed;

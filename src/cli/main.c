@@ -48,13 +48,51 @@ static void keep_standard_descriptors(void) {
   }
 }
 
+static const cli_command *find(const char *name) {
+  for (size_t i = 0; i < COMMANDS; i++) {
+    if (strcmp(name, commands[i]->name) == 0) {
+      return commands[i];
+    }
+  }
+  return NULL;
+}
+
+static int unknown(const char *name) {
+  if (*name == '\0') {
+    return cli_error(
+        CLI_USAGE,
+        "which command? listen, connect, address, name, check or plugins: see warpgate --help");
+  }
+  if (*name == '-') {
+    return cli_error(CLI_USAGE,
+                     "'%s' comes before the command: options follow it, see "
+                     "warpgate --help",
+                     name);
+  }
+  return cli_error(CLI_USAGE, "unknown command '%s': see warpgate --help", name);
+}
+
 int main(int argc, char **argv) {
   static cli_options options;
   const char *name = argc > 1 ? argv[1] : "";
   keep_standard_descriptors();
   wg_uv_raise_file_limit();
   signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error of one write */
-  if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+  const cli_command *command = find(name);
+  if (command != NULL) {
+    int status = cli_options_read(command, argc - 1, argv + 1, &options);
+    return status >= 0 ? status : command->run(&options);
+  }
+  bool asks = strcmp(name, "help") == 0;
+  if (asks && argc > 2) {
+    command = find(argv[2]);
+    if (command == NULL) {
+      return unknown(argv[2]);
+    }
+    cli_help(command);
+    return CLI_OK;
+  }
+  if (asks || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
     help();
     return CLI_OK;
   }
@@ -62,16 +100,5 @@ int main(int argc, char **argv) {
     printf("warpgate %s\n", warp_version());
     return CLI_OK;
   }
-  for (size_t i = 0; i < COMMANDS; i++) {
-    if (strcmp(name, commands[i]->name) == 0) {
-      int status = cli_options_read(commands[i], argc - 1, argv + 1, &options);
-      return status >= 0 ? status : commands[i]->run(&options);
-    }
-  }
-  if (*name == '\0') {
-    return cli_error(
-        CLI_USAGE,
-        "which command? listen, connect, address, name, check or plugins: see warpgate --help");
-  }
-  return cli_error(CLI_USAGE, "unknown command '%s': see warpgate --help", name);
+  return unknown(name);
 }

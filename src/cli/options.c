@@ -12,6 +12,8 @@
 #include <string.h>
 
 enum { TIMEOUT_MAX_S = 86400, TIMEOUT_DEFAULT_S = 60, LIST_LEN = 400 };
+/* Strangers may connect, and each command is a process or more. */
+enum { COMMANDS_MAX = 10000, COMMANDS_DEFAULT = 64 };
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
@@ -34,12 +36,12 @@ typedef struct option_entry {
   size_t flag; /* where in cli_options */
 } option_entry;
 
-static int take_number(const char *value, unsigned low, unsigned high, unsigned *out,
-                       char why[CLI_WHY_LEN]) {
+static int take_number(const char *value, const char *what, unsigned low, unsigned high,
+                       unsigned *out, char why[CLI_WHY_LEN]) {
   char *end;
   unsigned long number = strtoul(value, &end, 10);
   if (!isdigit((unsigned char)value[0]) || *end != '\0' || number < low || number > high) {
-    snprintf(why, CLI_WHY_LEN, "takes whole seconds from %u to %u", low, high);
+    snprintf(why, CLI_WHY_LEN, "takes %s from %u to %u", what, low, high);
     return WARP_INVALID;
   }
   *out = (unsigned)number;
@@ -93,7 +95,11 @@ static int take_transport(line_reader *reading, const char *value, char why[CLI_
 }
 
 static int take_timeout(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
-  return take_number(value, 1, TIMEOUT_MAX_S, &reading->options->timeout_s, why);
+  return take_number(value, "whole seconds", 1, TIMEOUT_MAX_S, &reading->options->timeout_s, why);
+}
+
+static int take_commands(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
+  return take_number(value, "a number", 1, COMMANDS_MAX, &reading->options->commands, why);
 }
 
 static int take_exec(line_reader *reading, const char *value, char why[CLI_WHY_LEN]) {
@@ -110,6 +116,8 @@ static const option_entry entries[] = {
      NULL, offsetof(cli_options, pipe)},
     {"exec", 0, CLI_GROUP_LISTEN, "CMD", "run CMD for each peer, its input and output on the pipe",
      take_exec, 0},
+    {"commands", 0, CLI_GROUP_LISTEN, "N", "with --exec, so many at once (64); more are refused",
+     take_commands, 0},
     {"plugin", 0, CLI_GROUP_CONNECT, "NAME,...", "only these techniques (auto: all)", take_plugin,
      0},
     {"transport", 0, CLI_GROUP_CONNECT, "tcp|udp", "only TCP (a stream) or only UDP (messages)",
@@ -302,6 +310,9 @@ static int check_together(const line_reader *reading) {
   if (options->pipe && options->exec != NULL) {
     return usage(reading, "--pipe and --exec exclude each other");
   }
+  if (options->commands > 0 && options->exec == NULL) {
+    return usage(reading, "--commands needs --exec");
+  }
   return -1;
 }
 
@@ -329,6 +340,7 @@ int cli_options_read(const cli_command *command, int argc, char **argv, cli_opti
   if (result >= 0) {
     return result;
   }
+  out->commands = out->commands > 0 ? out->commands : COMMANDS_DEFAULT;
   cli_settings environment = {.port = 0};
   if (read_config(&reading, why) != WARP_OK ||
       cli_settings_from_environment(&environment, why) != WARP_OK) {

@@ -29,6 +29,7 @@ typedef struct cli_options {
   unsigned timeout_s; /* of a connect */
   bool pipe;          /* listen: standard input and output */
   const char *exec;   /* listen: a command for each peer */
+  unsigned commands;  /* listen: so many at once */
   bool lifetime;      /* check: also how long idle mappings live */
   const char *argument;
 } cli_options;

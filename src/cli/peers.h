@@ -13,11 +13,15 @@ void cli_echo_start(wg_list *all, warp_link *link);
 /* Closes all of them. */
 void cli_echo_stop(wg_list *all);
 
+typedef struct cli_children {
+  wg_list list;   /* of those whose link is open */
+  unsigned count; /* also of commands that go on without their peer */
+} cli_children;
 /* Runs `command` by sh with the link as its standard input and output, in a session of its own. In
  * its environment: WARPGATE_PEER (the peer's key in hex), WARPGATE_PATH ("direct", "relay") and
  * WARPGATE_REMOTE (the address at the other end). Takes the link. */
-void cli_child_start(wg_list *all, cli_run *run, const char *command, warp_link *link);
+void cli_child_start(cli_children *all, cli_run *run, const char *command, warp_link *link);
 /* Closes all of them; commands that still run get SIGTERM. */
-void cli_child_stop(wg_list *all);
+void cli_child_stop(cli_children *all);
 
 #endif

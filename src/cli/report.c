@@ -28,15 +28,31 @@ void cli_report_start(const warp_start_event *event, bool verbose) {
   }
 }
 
-void cli_report_ready(const warp_node *node, const char *name, bool tell) {
+/* False only before the start has completed. */
+static bool address_text(const warp_node *node, char out[ADDRESS_LEN]) {
   uint8_t record[WARP_RECORD_MAX];
   size_t len = sizeof record;
+  if (warp_node_address(node, record, &len) != WARP_OK) {
+    return false;
+  }
+  wg_base64url_encode(record, len, out);
+  return true;
+}
+
+void cli_report_address(const warp_node *node) {
+  char address[ADDRESS_LEN];
+  if (address_text(node, address)) {
+    cli_event(json_pack("{s:s, s:s}", "event", "address", "address", address));
+    cli_line("warpgate: address %s", address);
+  }
+}
+
+void cli_report_ready(const warp_node *node, const char *name, bool tell) {
   char address[ADDRESS_LEN], key_hex[CLI_KEY_HEX_LEN];
   warp_key key;
-  if (warp_node_address(node, record, &len) != WARP_OK || warp_node_key(node, &key) != WARP_OK) {
-    return; /* only before the start has completed */
+  if (!address_text(node, address) || warp_node_key(node, &key) != WARP_OK) {
+    return;
   }
-  wg_base64url_encode(record, len, address);
   cli_event(json_pack("{s:s, s:s*, s:s, s:s, s:i}", "event", "ready", "name", name, "address",
                       address, "key", cli_key_hex(&key, key_hex), "port",
                       (int)warp_node_port(node)));

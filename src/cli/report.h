@@ -26,5 +26,7 @@ void cli_report_missed(const warp_key *peer, int status, const warp_report *repo
 void cli_report_ended(const warp_key *peer, int status);
 /* The node is up and can be reached. `name` may be NULL. */
 void cli_report_ready(const warp_node *node, const char *name, bool tell);
+/* The node has another address than the one that was told last. */
+void cli_report_address(const warp_node *node);
 
 #endif

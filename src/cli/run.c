@@ -86,7 +86,8 @@ static void fill_conf(cli_run *run) {
   conf->name_servers = run->lists[CLI_NAMES];
   conf->default_name_servers = run->default_names;
   conf->ntp_servers = run->lists[CLI_NTP];
-  conf->sig_pipe_no = (unsigned)settings->servers[CLI_BROKER].count;
+  size_t brokers = settings->servers[CLI_BROKER].count;
+  conf->sig_pipe_no = brokers > 0 ? (unsigned)brokers : 1; /* 0 says that none is wanted */
   conf->data_dir = settings->data[0] != '\0' ? settings->data : NULL;
   conf->key_name = settings->key[0] != '\0' ? settings->key : NULL;
   conf->listen_port = settings->port;
@@ -136,15 +137,15 @@ void cli_run_stop(cli_run *run, int exit_status) {
   }
   run->state = CLI_STOPPING;
   run->exit_status = exit_status;
-  if (run->on_stop != NULL) {
-    run->on_stop(run);
-  }
   if (run->gate != NULL) {
     warp_gate_close(run->gate, on_node_closed, run);
   } else if (run->node != NULL) {
     warp_node_close(run->node, on_node_closed, run);
   } else {
     on_node_closed(run);
+  }
+  if (run->on_stop != NULL) {
+    run->on_stop(run);
   }
 }
 

@@ -25,8 +25,9 @@ struct cli_run {
   const char *numbers[CLI_NUMBERS_MAX + 1];
   const char *gate_name; /* a gate of this name instead of a bare node, or NULL */
 
-  /* Of the command. `on_started`: the node is up. `on_stop`: close what you have open; the node is
-   * closed next. May be NULL. */
+  /* Of the command. `on_started`: the node is up. `on_stop`: close what you have open. The node is
+   * being closed already, so that links which did not come to their end have broken, and peers can
+   * tell that something is missing. May be NULL. */
   void (*on_started)(cli_run *run);
   void (*on_stop)(cli_run *run);
   void (*on_event)(cli_run *run, const warp_start_event *event); /* of the start; may be NULL */

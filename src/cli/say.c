@@ -12,10 +12,35 @@
 enum { LINE_MAX_LEN = 4096 };
 
 static bool in_json;
+static bool json_lacked;  /* memory, since the last line of JSON was made */
 static bool status_shown; /* the cursor stands in a line that is to be replaced */
+
+/* Jansson leaves out what it had no memory for, and not every call of it can be asked whether it
+ * did. */
+static void *json_take(size_t len) {
+  void *bytes = malloc(len);
+  json_lacked = json_lacked || bytes == NULL;
+  return bytes;
+}
+
+static void json_give(void *bytes) {
+  free(bytes);
+}
 
 void cli_say_in_json(bool on) {
   in_json = on;
+  json_set_alloc_funcs(json_take, json_give);
+}
+
+char *cli_json_line(json_t *object) {
+  char *line = object != NULL ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
+  json_decref(object);
+  if (json_lacked) {
+    free(line);
+    line = NULL;
+  }
+  json_lacked = false;
+  return line;
 }
 
 /* Standard error may share its description with a standard output that was made non-blocking: then
@@ -113,15 +138,17 @@ void cli_line(const char *format, ...) {
 }
 
 void cli_event(json_t *event) {
-  char *line =
-      in_json && event != NULL ? json_dumps(event, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-  if (line != NULL) {
+  static const char missing[] =
+      "{\"event\":\"note\",\"message\":\"out of memory: an event is missing here\"}\n";
+  char *line = cli_json_line(event);
+  if (in_json && line == NULL) {
+    write_all(missing, sizeof missing - 1);
+  } else if (in_json) {
     size_t len = strlen(line);
     line[len] = '\n'; /* one write, so that lines of several writers stay whole */
     write_all(line, len + 1);
   }
   free(line);
-  json_decref(event);
 }
 
 const char *cli_clean(const char *text, char *out, size_t room) {

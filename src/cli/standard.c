@@ -21,6 +21,13 @@ static void on_bridge(void *arg, cli_bridge_end end, int status) {
       exit_status = cli_error(CLI_FAILED, "cannot write to standard output: %s",
                               uv_strerror(standard->bridge.writer.error));
     }
+    break;
+  case CLI_BRIDGE_NO_INPUT:
+    exit_status = cli_error(CLI_FAILED, "cannot read standard input: %s",
+                            uv_strerror(standard->bridge.reader.error));
+    break;
+  case CLI_BRIDGE_NO_MEMORY:
+    exit_status = cli_error(CLI_FAILED, "cannot send: %s", warp_strerror(WARP_NOMEM));
   }
   cli_run_stop(standard->run, exit_status);
 }

@@ -14,7 +14,7 @@ typedef struct cli_standard {
 } cli_standard;
 
 /* Takes the link over. When it is over the run stops: with CLI_OK, with CLI_FAILED when the link
- * broke (said why), or as SIGPIPE would when nobody reads our output. */
+ * broke or our input or output did (said why), or as SIGPIPE would when nobody reads our output. */
 void cli_standard_start(cli_standard *standard, cli_run *run, warp_link *link);
 /* For the run's on_stop. */
 void cli_standard_stop(cli_standard *standard);

@@ -18,10 +18,29 @@ struct wg_asking {
 
 /* ---- the attempt that asks ------------------------------------------------------------------- */
 
-static bool is_wanted(const wg_session *session) {
+static int64_t age_ms(const wg_session *session) {
   const wg_connect_config *config = &session->connect->config;
-  int64_t age_ms = wg_utc_ms(config->env, config->clock) - session->peer_record.issued_ms;
-  return session->asking != NULL || session->expired || age_ms > WG_RECORD_FRESH_MS;
+  return wg_utc_ms(config->env, config->clock) - session->peer_record.issued_ms;
+}
+
+/* Does the peer know from outside where it is over UDP, and not over TCP? */
+static bool lacks_address(const wg_session *session) {
+  const wg_record *record = &session->peer_record;
+  for (size_t i = 0; i < record->endpoint_count; i++) {
+    const warp_endpoint *endpoint = &record->endpoints[i];
+    if (endpoint->external_udp.family != 0 && endpoint->external_tcp.family == 0)
+      return true;
+  }
+  return false;
+}
+
+bool wg_ask_is_early(const wg_session *session) {
+  return lacks_address(session) && age_ms(session) < WG_RECORD_EARLY_MS;
+}
+
+static bool is_wanted(const wg_session *session) {
+  return session->asking != NULL || session->expired || age_ms(session) > WG_RECORD_FRESH_MS ||
+         lacks_address(session);
 }
 
 static bool is_asked(const wg_session *session, const warp_plugin *plugin) {

@@ -134,9 +134,12 @@ static void stop_timers(warp_attempt *attempt) {
 
 /* The plugin stops first, so that it never sees what it opened half closed. */
 static void stop_plugin(warp_attempt *attempt) {
+  wg_connect *connect = attempt->session->connect;
   stop_timers(attempt);
+  connect->stopping++;
   if (attempt->plugin->stop != NULL)
     attempt->plugin->stop(attempt);
+  connect->stopping--;
   attempt->stopped = true;
   wg_ports_close(attempt);
   wg_server_streams_close(attempt);
@@ -300,6 +303,7 @@ static int build_hello(warp_attempt *attempt, bool invite, uint8_t hello[WG_HELL
                         .transport = attempt->combo.transport,
                         .endpoint_self = attempt->self_index,
                         .endpoint_peer = attempt->peer_index,
+                        .apart = session->apart,
                         .record = connect->record_bytes,
                         .record_len = connect->record_len};
   snprintf(message.plugin, sizeof message.plugin, "%s", attempt->plugin->name);
@@ -356,26 +360,28 @@ int wg_attempt_secure(warp_attempt *attempt, warp_pipe_kind kind, bool client,
 /* ---- the plugin contract: the attempt itself ------------------------------------------------- */
 
 void *warp_attempt_state(warp_attempt *attempt) {
-  return attempt->plugin_state;
+  return attempt != NULL ? attempt->plugin_state : NULL;
 }
 
 warp_role warp_attempt_role(const warp_attempt *attempt) {
-  return attempt->session->role;
+  return attempt != NULL ? attempt->session->role : (warp_role)0;
 }
 
 const warp_combo *warp_attempt_combo(const warp_attempt *attempt) {
-  return &attempt->combo;
+  return attempt != NULL ? &attempt->combo : NULL;
 }
 
 uint64_t warp_attempt_now_us(const warp_attempt *attempt) {
-  return wg_now_us(env_of(attempt));
+  return attempt != NULL ? wg_now_us(env_of(attempt)) : 0;
 }
 
 uint32_t warp_attempt_random(warp_attempt *attempt, uint32_t bound) {
-  return wg_rng_below(&attempt->rng, bound);
+  return attempt != NULL ? wg_rng_below(&attempt->rng, bound) : 0;
 }
 
 int warp_attempt_entropy(warp_attempt *attempt, void *out, size_t len) {
+  if (attempt == NULL || out == NULL)
+    return WARP_INVALID;
   wg_env *env = env_of(attempt);
   return env->ops->random(env, out, len);
 }
@@ -387,6 +393,8 @@ static void on_slot(void *arg) {
 
 void warp_attempt_timer(warp_attempt *attempt, unsigned slot, uint32_t delay_ms,
                         warp_attempt_cb cb) {
+  if (attempt == NULL || cb == NULL)
+    return;
   bool live = attempt->state == WG_ATTEMPT_RUNNING || attempt->state == WG_ATTEMPT_KEPT;
   if (slot >= WARP_ATTEMPT_TIMERS || !live)
     return;
@@ -397,16 +405,19 @@ void warp_attempt_timer(warp_attempt *attempt, unsigned slot, uint32_t delay_ms,
 }
 
 void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot) {
-  if (slot < WARP_ATTEMPT_TIMERS)
+  if (attempt != NULL && slot < WARP_ATTEMPT_TIMERS)
     wg_timer_stop(env_of(attempt), &attempt->timers[slot].timer);
 }
 
 void warp_attempt_blame(warp_attempt *attempt, int status) {
-  attempt->blamed = status;
+  if (attempt == NULL)
+    return;
+  attempt->blamed =
+      status == WARP_OK ? status : wg_attempt_status(attempt, status, "warp_attempt_blame");
 }
 
 void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
-  if (attempt->stopped)
+  if (attempt == NULL || format == NULL || attempt->stopped)
     return; /* what ended it stands there */
   va_list args;
   va_start(args, format);
@@ -415,17 +426,21 @@ void warp_attempt_note(warp_attempt *attempt, const char *format, ...) {
 }
 
 void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ...) {
+  if (attempt == NULL)
+    return;
   if (attempt->stopped)
     wg_attempt_breach(attempt, "ended it a second time");
   bool kept = attempt->state == WG_ATTEMPT_KEPT;
   if (attempt->state != WG_ATTEMPT_RUNNING && !kept)
     return;
   char line[WARP_DETAIL_LEN];
-  va_list args;
-  va_start(args, format);
-  vsnprintf(line, sizeof line, format, args);
-  va_end(args);
-  memcpy(attempt->row.detail, line, sizeof line);
+  if (format != NULL) { /* else what was noted stands */
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    memcpy(attempt->row.detail, line, sizeof line);
+  }
   status = wg_attempt_status(attempt, status, "warp_attempt_fail");
   attempt->row.status = status;
   wg_attempt_tell_failed(attempt);
@@ -438,14 +453,18 @@ void warp_attempt_fail(warp_attempt *attempt, int status, const char *format, ..
 }
 
 void warp_attempt_expect(warp_attempt *attempt) {
-  attempt->expecting = true;
+  if (attempt != NULL)
+    attempt->expecting = true;
 }
 
 void warp_attempt_keep(warp_attempt *attempt) {
-  attempt->keep = true;
+  if (attempt != NULL)
+    attempt->keep = true;
 }
 
 unsigned warp_attempt_turn_limit(const warp_attempt *attempt) {
+  if (attempt == NULL)
+    return 0;
   const wg_session *session = attempt->session;
   return session->role == WARP_INITIATOR ? session->options.turn_limit : WG_TURN_LIMIT;
 }

@@ -35,17 +35,24 @@ static unsigned take_probes(wg_budget *budget, unsigned want, uint64_t now_us, u
   return granted;
 }
 
-static unsigned take_count(uint32_t *alive, uint32_t limit, unsigned want, uint32_t *retry_ms) {
-  uint32_t there = limit > *alive ? limit - *alive : 0;
+static unsigned take_count(wg_budget_count *alive, uint32_t limit, bool own, unsigned want,
+                           uint32_t *retry_ms) {
+  uint32_t all = alive->own + alive->peers;
+  uint32_t there = limit > all ? limit - all : 0;
+  if (!own && limit >= 2 * WG_BUDGET_OWN) {
+    uint32_t of_peers = limit - WG_BUDGET_OWN;
+    uint32_t left = of_peers > alive->peers ? of_peers - alive->peers : 0;
+    there = there < left ? there : left;
+  }
   unsigned granted = want < there ? want : there;
-  *alive += granted;
+  *(own ? &alive->own : &alive->peers) += granted;
   if (granted < want)
     *retry_ms = WG_BUDGET_RETRY_MS;
   return granted;
 }
 
-unsigned wg_budget_take(wg_budget *budget, warp_budget which, unsigned want, uint64_t now_us,
-                        uint32_t *retry_ms) {
+unsigned wg_budget_take(wg_budget *budget, warp_budget which, bool own, unsigned want,
+                        uint64_t now_us, uint32_t *retry_ms) {
   uint32_t unused;
   retry_ms = retry_ms != NULL ? retry_ms : &unused;
   *retry_ms = 0;
@@ -53,18 +60,19 @@ unsigned wg_budget_take(wg_budget *budget, warp_budget which, unsigned want, uin
   case WARP_BUDGET_PROBES:
     return take_probes(budget, want, now_us, retry_ms);
   case WARP_BUDGET_FLOWS:
-    return take_count(&budget->flows, budget->limits.flows, want, retry_ms);
+    return take_count(&budget->flows, budget->limits.flows, own, want, retry_ms);
   case WARP_BUDGET_SYNS:
-    return take_count(&budget->syns, budget->limits.syns, want, retry_ms);
+    return take_count(&budget->syns, budget->limits.syns, own, want, retry_ms);
   }
   return 0;
 }
 
-static void give_count(uint32_t *alive, unsigned count) {
-  *alive -= count < *alive ? count : *alive;
+static void give_count(wg_budget_count *alive, bool own, unsigned count) {
+  uint32_t *of = own ? &alive->own : &alive->peers;
+  *of -= count < *of ? count : *of;
 }
 
-void wg_budget_give(wg_budget *budget, warp_budget which, unsigned count) {
+void wg_budget_give(wg_budget *budget, warp_budget which, bool own, unsigned count) {
   switch (which) {
   case WARP_BUDGET_PROBES:
     budget->tokens += (uint64_t)count * TOKEN;
@@ -72,10 +80,10 @@ void wg_budget_give(wg_budget *budget, warp_budget which, unsigned count) {
       budget->tokens = burst(budget);
     break;
   case WARP_BUDGET_FLOWS:
-    give_count(&budget->flows, count);
+    give_count(&budget->flows, own, count);
     break;
   case WARP_BUDGET_SYNS:
-    give_count(&budget->syns, count);
+    give_count(&budget->syns, own, count);
     break;
   }
 }

@@ -1,7 +1,7 @@
 /* The switchboard: sessions by id, and strangers. */
 #include "connect/session.h"
 
-#include "pipe/tls_client.h"
+#include "pipe/tls.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +12,8 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   if (connect == NULL)
     return WARP_NOMEM;
   connect->config = *config;
+  if (connect->config.log == NULL)
+    connect->config.log = &config->env->log;
   if (connect->config.plugins == NULL)
     connect->config.plugins = wg_plugin_table;
   wg_unheard_start(&connect->unheard, wg_settings_limits(&config->settings).probes_per_s,
@@ -27,35 +29,6 @@ int wg_connect_new(const wg_connect_config *config, wg_connect **out) {
   return WARP_OK;
 }
 
-static void reap(void *arg) {
-  wg_connect *connect = arg;
-  while (!wg_list_empty(&connect->dead)) {
-    wg_session *session = WG_CONTAINER(connect->dead.next, wg_session, link);
-    wg_list_remove(&session->link);
-    wg_session_free(session);
-  }
-  if (!connect->closing)
-    return;
-  void (*closed)(void *) = connect->closed;
-  void *closed_arg = connect->closed_arg;
-  wg_tls_trust_free(connect->trust);
-  free(connect);
-  if (closed != NULL)
-    closed(closed_arg);
-}
-
-static void remember_ended(wg_connect *connect, const warp_key *peer, const wg_session_id *id) {
-  connect->ended[connect->ended_next++ % WG_ENDED_MAX] = (wg_ended){.peer = *peer, .id = *id};
-}
-
-void wg_connect_bury(wg_connect *connect, wg_session *session) {
-  wg_list_remove(&session->link);
-  wg_list_push(&connect->dead, &session->link);
-  if (session->role == WARP_RESPONDER)
-    remember_ended(connect, &session->peer, &session->id);
-  wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
-}
-
 static void end_session(wg_session *session) {
   if (session->state != WG_SESSION_CONNECTED) {
     wg_session_fail(session, WARP_CANCELED, true);
@@ -69,23 +42,71 @@ static void end_session(wg_session *session) {
   wg_connect_bury(session->connect, session);
 }
 
-void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg) {
-  connect->closing = true;
-  connect->closed = done;
-  connect->closed_arg = arg;
+static void end_all(wg_connect *connect) {
   while (!wg_list_empty(&connect->inbound))
     wg_inbound_drop(WG_CONTAINER(connect->inbound.next, wg_candidate, link));
   while (!wg_list_empty(&connect->sessions))
     end_session(WG_CONTAINER(connect->sessions.next, wg_session, link));
   wg_explain_cancel(connect);
+}
+
+static void reap(void *arg) {
+  wg_connect *connect = arg;
+  if (connect->closing) {
+    end_all(connect); /* what a plugin's stop was inside of */
+    wg_timer_stop(connect->config.env, &connect->reaper);
+  }
+  while (!wg_list_empty(&connect->dead)) {
+    wg_session *session = WG_CONTAINER(connect->dead.next, wg_session, link);
+    wg_list_remove(&session->link);
+    wg_session_free(session);
+  }
+  if (!connect->closing)
+    return;
+  void (*closed)(void *) = connect->closed;
+  void *closed_arg = connect->closed_arg;
+  wg_tls_context_free(connect->trust);
+  free(connect);
+  if (closed != NULL)
+    closed(closed_arg);
+}
+
+void wg_connect_remember(wg_connect *connect, const warp_key *peer, const wg_session_id *id) {
+  connect->ended[connect->ended_next++ % WG_ENDED_MAX] = (wg_ended){.peer = *peer, .id = *id};
+}
+
+void wg_connect_bury(wg_connect *connect, wg_session *session) {
+  wg_list_remove(&session->link);
+  wg_list_push(&connect->dead, &session->link);
+  if (session->role == WARP_RESPONDER)
+    wg_connect_remember(connect, &session->peer, &session->id);
+  wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
+}
+
+void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg) {
+  connect->closing = true;
+  connect->closed = done;
+  connect->closed_arg = arg;
+  if (connect->stopping == 0)
+    end_all(connect);
   wg_timer_start(connect->config.env, &connect->reaper, 0, reap, connect);
 }
 
 void wg_connect_set_record(wg_connect *connect, const wg_record *record, const uint8_t *bytes,
                            size_t len) {
+  bool moved = record->endpoint_count != connect->record.endpoint_count;
+  for (size_t i = 0; i < record->endpoint_count && !moved; i++)
+    moved = !wg_endpoint_same(&record->endpoints[i], &connect->record.endpoints[i]);
+  if (moved)
+    connect->moved_sequence = record->sequence;
   connect->record = *record;
   memcpy(connect->record_bytes, bytes, len);
   connect->record_len = len;
+}
+
+void wg_connect_set_servers(wg_connect *connect, size_t stun_count, size_t relay_count) {
+  connect->config.stun_count = stun_count;
+  connect->config.relay_count = relay_count;
 }
 
 void wg_connect_set_plugins(wg_connect *connect, wg_plugin_list plugins,
@@ -96,11 +117,29 @@ void wg_connect_set_plugins(wg_connect *connect, wg_plugin_list plugins,
                    wg_now_us(connect->config.env));
 }
 
-void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
-                       void *arg) {
+void wg_connect_listen(wg_connect *connect, wg_connect_wants wants, wg_connect_on_pipe on_pipe,
+                       wg_connect_on_miss on_miss, void *arg) {
+  connect->wants = wants;
   connect->on_pipe = on_pipe;
   connect->on_miss = on_miss;
   connect->listen_arg = arg;
+}
+
+bool wg_connect_wanted(const wg_connect *connect, const warp_key *peer, const wg_session_id *id) {
+  warp_pipe_id pipe_id;
+  memcpy(pipe_id.bytes, id->bytes, sizeof pipe_id.bytes);
+  return connect->on_pipe != NULL &&
+         (connect->wants == NULL || connect->wants(connect->listen_arg, peer, &pipe_id));
+}
+
+void wg_connect_set_tap(wg_connect *connect, warp_pipe_on_msg tap, void *arg) {
+  connect->tap = tap;
+  connect->tap_arg = arg;
+  for (wg_list *item = connect->sessions.next; item != &connect->sessions; item = item->next) {
+    wg_session *session = WG_CONTAINER(item, wg_session, link);
+    if (session->state == WG_SESSION_CONNECTED)
+      wg_pipe_set_tap(session->pipe, tap, arg);
+  }
 }
 
 wg_mux *wg_connect_mux(const wg_connect *connect, size_t endpoint) {
@@ -128,6 +167,7 @@ static void set_options(wg_session *session, const warp_connect_options *options
   set->grace_ms = set->grace_ms != 0 ? set->grace_ms : WG_GRACE_MS;
   set->turn_limit = set->turn_limit != 0 ? set->turn_limit : WG_TURN_LIMIT;
   set->plugins = session->plugins;
+  set->id = NULL; /* the caller's, and used up */
 }
 
 static void on_timeout(void *arg) {
@@ -139,11 +179,24 @@ static void on_timeout(void *arg) {
     wg_session_fail(session, WARP_TIMEOUT, true);
 }
 
+/* The id that the program names, or one of our own. */
+static int choose_id(wg_connect *connect, const warp_pipe_id *named, wg_session_id *out) {
+  static const wg_session_id none = {{0}};
+  wg_env *env = connect->config.env;
+  if (named == NULL)
+    return env->ops->random(env, out->bytes, sizeof out->bytes);
+  memcpy(out->bytes, named->bytes, sizeof out->bytes);
+  if (memcmp(out, &none, sizeof none) == 0)
+    return WARP_INVALID;
+  return wg_connect_find(connect, out) != NULL ? WARP_STATE : WARP_OK;
+}
+
 static int begin(wg_connect *connect, const wg_record *peer, wg_connect_pin pin,
                  const warp_connect_options *options, wg_session **out) {
   wg_env *env = connect->config.env;
+  const warp_pipe_id *named = options != NULL ? options->id : NULL;
   wg_session_id id;
-  int status = env->ops->random(env, id.bytes, sizeof id.bytes);
+  int status = choose_id(connect, named, &id);
   if (status != WARP_OK)
     return status;
   wg_session *session = wg_session_new(connect, &id, WARP_INITIATOR, peer);
@@ -154,10 +207,13 @@ static int begin(wg_connect *connect, const wg_record *peer, wg_connect_pin pin,
     status = session->plugins == NULL ? WARP_NOMEM : WARP_OK;
   }
   set_options(session, options);
+  if (status == WARP_OK)
+    status = wg_explain_promise(session);
   session->family = pin.family;
   session->route_types =
       pin.route_type != 0 ? (unsigned)pin.route_type : WARP_NIC_BIND | WARP_EXT_BIND;
   session->asking = pin.asking;
+  session->apart = named != NULL;
   session->expired = wg_expired(peer->expires_ms, wg_utc_ms(env, connect->config.clock));
   if (status == WARP_OK)
     status = wg_race_build(session);
@@ -203,7 +259,7 @@ int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_
   session->cb_arg = arg;
   wg_timer_start(env, &session->deadline, (uint64_t)session->options.timeout_ms * 1000, on_timeout,
                  session);
-  if (session->asking != NULL || !wg_crossing_join(session))
+  if (session->asking != NULL || session->apart || !wg_crossing_join(session))
     wg_race_start(session);
   return WARP_OK;
 }
@@ -242,10 +298,11 @@ static int ask_policy(wg_connect *connect, const warp_key *sender, const wg_sess
   if (connect->config.policy != NULL)
     contact = connect->config.policy(connect->config.policy_arg, sender);
   if (contact != WARP_CONTACT_ACCEPT)
-    remember_ended(connect, sender, id);
+    wg_connect_remember(connect, sender, id);
   if (contact == WARP_CONTACT_IGNORE || connect->closing)
     return WARP_CANCELED;
-  return contact == WARP_CONTACT_REFUSE || connect->on_pipe == NULL ? WARP_REFUSED : WARP_OK;
+  bool wanted = contact == WARP_CONTACT_ACCEPT && wg_connect_wanted(connect, sender, id);
+  return wanted ? WARP_OK : WARP_REFUSED;
 }
 
 /* Whom we are connecting to is no stranger. */
@@ -262,12 +319,17 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
   if (!wg_key_equal(&record->key, sender))
     return WARP_UNTRUSTED;
   bool only_asks = message->attempt == WG_ATTEMPT_ASKS;
-  wg_session *own = only_asks ? NULL : wg_crossing_find(connect, sender);
+  bool taken = wg_connect_find(connect, &message->session) != NULL;
+  wg_session *own = only_asks || message->apart || taken ? NULL : wg_crossing_find(connect, sender);
   if (own != NULL && wg_crossing_goes_first(own)) {
     wg_crossing_refuse(own, &message->session);
     return WARP_STATE;
   }
   status = own != NULL ? WARP_OK : ask_policy(connect, sender, &message->session);
+  if (status == WARP_OK && taken) {
+    wg_connect_remember(connect, sender, &message->session);
+    return WARP_STATE;
+  }
   if (status == WARP_OK && !has_room(connect, sender))
     status = WARP_LIMIT;
   if (status != WARP_OK)
@@ -276,6 +338,7 @@ int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_messa
   if (*out == NULL)
     return WARP_NOMEM;
   (*out)->only_asks = only_asks;
+  (*out)->apart = message->apart;
   if (own != NULL)
     wg_crossing_yield(own, &message->session);
   return WARP_OK;
@@ -287,15 +350,15 @@ void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg
     return;
   }
   wg_session *session = wg_connect_find(connect, &message->session);
-  if (session != NULL) {
-    if (wg_key_equal(&session->peer, sender))
-      wg_session_message(session, message);
+  bool taken = session != NULL;
+  if (taken && wg_key_equal(&session->peer, sender)) {
+    wg_session_message(session, message);
     return;
   }
   if (message->type == WG_MESSAGE_END) {
     (void)wg_crossing_ended(connect, sender, &message->session);
     /* Its beginning may come yet, by a slower broker. */
-    remember_ended(connect, sender, &message->session);
+    wg_connect_remember(connect, sender, &message->session);
   }
   if (message->type != WG_MESSAGE_OPEN)
     return;
@@ -303,7 +366,7 @@ void wg_connect_on_message(wg_connect *connect, const warp_key *sender, const wg
   int status = wg_connect_admit(connect, sender, message, &record, &session);
   if (status == WARP_OK) {
     wg_session_message(session, message);
-  } else if (status == WARP_REFUSED || status == WARP_LIMIT) {
+  } else if (status == WARP_REFUSED || status == WARP_LIMIT || (taken && status == WARP_STATE)) {
     wg_message answer = {.type = WG_MESSAGE_END, .session = message->session, .status = status};
     (void)wg_router_send(connect->config.router, &record, &answer);
   }

@@ -37,6 +37,8 @@ enum {
   WG_RECORD_FRESH_MS = 600000, /* the owner of an older record is asked for its present one, at the
                                   price of a message each way that nothing waits for: a home router
                                   that starts again is up with other addresses in a few minutes */
+  WG_RECORD_EARLY_MS = 30000, /* a younger one that lacks an address may be its owner's first, whose
+                                 question for it was lost: that is known within a few seconds */
   WG_RECORD_KEPT_MS = 604800000, /* an expired record still leads to its owner's broker, who may
                                     have it from a week ago; its addresses are others' by then */
   WG_OPEN_REPEAT_MS = 1000, /* a broker takes a second to be back; doubles with every repetition */
@@ -58,8 +60,13 @@ typedef void (*wg_connect_on_pipe)(void *arg, warp_pipe *pipe, const warp_report
 typedef void (*wg_connect_on_miss)(void *arg, const warp_key *peer, int status,
                                    const warp_report *report);
 
+/* Is there somebody for the pipe with this id, of a connect of this peer's? Asked before a stranger
+ * is let in, and again when the pipe is there. */
+typedef bool (*wg_connect_wants)(void *arg, const warp_key *peer, const warp_pipe_id *id);
+
 typedef struct wg_connect_config {
   wg_env *env;
+  const wg_log *log;     /* borrowed; NULL: the environment's */
   const wg_clock *clock; /* borrowed; NULL: this machine's */
   const wg_identity *identity;
   wg_router *router;                  /* NULL: no signalling */
@@ -94,13 +101,38 @@ void wg_connect_close(wg_connect *connect, void (*done)(void *arg), void *arg);
  */
 void wg_connect_set_record(wg_connect *connect, const wg_record *record, const uint8_t *bytes,
                            size_t len);
+/* Why our own addresses may soon be other ones than the record says. */
+typedef enum wg_unsettled {
+  WG_UNSETTLED_INTERFACES = 1, /* something of them changed, and what that means is not known yet */
+  WG_UNSETTLED_MAPPINGS = 2,   /* where one is seen from outside is being asked for */
+} wg_unsettled;
+/* From now on, until the same is settled, a connect of ours that has nothing left to try waits. */
+void wg_connect_unsettle(wg_connect *connect, wg_unsettled why);
+void wg_connect_settle(wg_connect *connect, wg_unsettled why);
+/* The node's interface addresses are other ones: `muxes` are those of the present record's
+ * endpoints, in their order, NULL behind the last, and `is_here` tells whether an address is still
+ * one of the machine's. Attempts from an endpoint that the record does not have any more end, and
+ * pipes from an address that is gone end with WARP_ADDR_NOT_AVAILABLE; datagram paths that can go
+ * on from another shared socket do so. Nothing uses the muxes that are left out afterwards. Own
+ * connects go on with the new endpoints. Runs callbacks of the program. */
+typedef bool (*wg_connect_is_here)(void *arg, const warp_addr *addr);
+void wg_connect_move(wg_connect *connect, wg_mux *const muxes[WG_RECORD_ENDPOINTS],
+                     wg_connect_is_here is_here, void *arg);
+/* The present record tells more of an endpoint than before: connects of our own use that too. */
+void wg_connect_widen(wg_connect *connect);
+/* So many of the borrowed lists of STUN servers and relays are filled in by now. */
+void wg_connect_set_servers(wg_connect *connect, size_t stun_count, size_t relay_count);
 /* Other plugins than those of the configuration, and the numbers set for them; the list is
  * borrowed, the settings are copied. Before the first session only. */
 void wg_connect_set_plugins(wg_connect *connect, wg_plugin_list plugins,
                             const wg_settings *settings);
-/* Who takes incoming pipes; with NULL every stranger is refused. */
-void wg_connect_listen(wg_connect *connect, wg_connect_on_pipe on_pipe, wg_connect_on_miss on_miss,
-                       void *arg);
+/* Who takes incoming pipes; without an on_pipe, and where `wants` (may be NULL: they are all
+ * wanted) says no, strangers are refused. */
+void wg_connect_listen(wg_connect *connect, wg_connect_wants wants, wg_connect_on_pipe on_pipe,
+                       wg_connect_on_miss on_miss, void *arg);
+/* Who is told of all that arrives at incoming pipes, also at those that are open already; NULL:
+ * nobody. Pipes that became links, or went to a connect of ours, are left out. */
+void wg_connect_set_tap(wg_connect *connect, warp_pipe_on_msg tap, void *arg);
 /* Starts a connect to the owner of a signed record. Errors as warp_node_connect, whose plugin is
  * the only one in options.plugins. */
 int wg_connect_start(wg_connect *connect, const uint8_t *record, size_t len, wg_connect_pin pin,

@@ -16,8 +16,7 @@ void wg_attempt_breach(warp_attempt *attempt, const char *format, ...) {
   vsnprintf(what, sizeof what, format, args);
   va_end(args);
   wg_connect *connect = attempt->session->connect;
-  wg_logf(&connect->config.env->log, WARP_LOG_WARN, "the plugin %s %s", attempt->plugin->name,
-          what);
+  wg_logf(connect->config.log, WARP_LOG_WARN, "the plugin %s %s", attempt->plugin->name, what);
   if (attempt->breached)
     return; /* the first one is the one to look for */
   attempt->breached = true;

@@ -7,22 +7,26 @@ static wg_connect *connect_of(const warp_attempt *attempt) {
   return attempt->session->connect;
 }
 
-static bool live(const warp_attempt *attempt) {
-  return attempt->state == WG_ATTEMPT_RUNNING || attempt->state == WG_ATTEMPT_KEPT;
-}
-
 int64_t warp_attempt_utc_us(const warp_attempt *attempt, uint32_t *uncertainty_us) {
+  if (uncertainty_us != NULL)
+    *uncertainty_us = UINT32_MAX;
+  if (attempt == NULL)
+    return 0;
   const wg_connect_config *config = &connect_of(attempt)->config;
   return wg_utc_us(config->env, config->clock, uncertainty_us);
 }
 
 uint64_t warp_attempt_setting(const warp_attempt *attempt, const char *name) {
+  if (attempt == NULL || name == NULL)
+    return 0;
   return wg_settings_get(&connect_of(attempt)->config.settings, attempt->plugin->settings, name);
 }
 
 /* ---- servers --------------------------------------------------------------------------------- */
 
 int warp_attempt_stun_server(warp_attempt *attempt, unsigned index, warp_addr *out) {
+  if (attempt == NULL || out == NULL)
+    return WARP_INVALID;
   const wg_connect_config *config = &connect_of(attempt)->config;
   for (size_t i = 0; i < config->stun_count; i++) {
     if (config->stun_servers[i].family == attempt->combo.family && index-- == 0) {
@@ -34,6 +38,8 @@ int warp_attempt_stun_server(warp_attempt *attempt, unsigned index, warp_addr *o
 }
 
 int warp_attempt_relay(warp_attempt *attempt, unsigned index, warp_relay *out) {
+  if (attempt == NULL || out == NULL)
+    return WARP_INVALID;
   const wg_connect_config *config = &connect_of(attempt)->config;
   for (size_t i = 0; i < config->relay_count; i++) {
     if (config->relays[i].addr.family == attempt->self.family && index-- == 0) {
@@ -65,13 +71,23 @@ wg_gateway *wg_connect_gateway(wg_connect *connect, const warp_addr *nic) {
   return unused;
 }
 
+static bool may_use(const warp_attempt *attempt, warp_budget budget) {
+  return attempt != NULL &&
+         (attempt->state == WG_ATTEMPT_RUNNING || attempt->state == WG_ATTEMPT_KEPT) &&
+         budget >= WARP_BUDGET_PROBES && budget <= WARP_BUDGET_SYNS;
+}
+
+static bool is_own(const warp_attempt *attempt) {
+  return attempt->session->role == WARP_INITIATOR;
+}
+
 unsigned warp_attempt_take(warp_attempt *attempt, warp_budget budget, unsigned want,
                            uint32_t *retry_ms) {
   if (retry_ms != NULL)
     *retry_ms = 0;
-  if (!live(attempt))
+  if (!may_use(attempt, budget))
     return 0;
-  unsigned granted = wg_budget_take(&attempt->gateway->budget, budget, want,
+  unsigned granted = wg_budget_take(&attempt->gateway->budget, budget, is_own(attempt), want,
                                     warp_attempt_now_us(attempt), retry_ms);
   if (budget != WARP_BUDGET_PROBES)
     attempt->granted[budget] += granted;
@@ -79,13 +95,13 @@ unsigned warp_attempt_take(warp_attempt *attempt, warp_budget budget, unsigned w
 }
 
 void warp_attempt_give(warp_attempt *attempt, warp_budget budget, unsigned count) {
-  if (!live(attempt))
+  if (!may_use(attempt, budget))
     return;
   if (budget != WARP_BUDGET_PROBES) {
     count = count < attempt->granted[budget] ? count : attempt->granted[budget];
     attempt->granted[budget] -= count;
   }
-  wg_budget_give(&attempt->gateway->budget, budget, count);
+  wg_budget_give(&attempt->gateway->budget, budget, is_own(attempt), count);
 }
 
 bool wg_attempt_spend(warp_attempt *attempt, warp_budget budget) {
@@ -96,7 +112,7 @@ bool wg_attempt_spend(warp_attempt *attempt, warp_budget budget) {
 }
 
 void wg_attempt_refund(warp_attempt *attempt, warp_budget budget) {
-  wg_budget_give(&attempt->gateway->budget, budget, 1);
+  wg_budget_give(&attempt->gateway->budget, budget, is_own(attempt), 1);
 }
 
 bool wg_attempt_may_send(warp_attempt *attempt, const warp_addr *to) {
@@ -107,7 +123,8 @@ bool wg_attempt_may_send(warp_attempt *attempt, const warp_addr *to) {
 void wg_attempt_give_all(warp_attempt *attempt) {
   static const warp_budget counts[] = {WARP_BUDGET_FLOWS, WARP_BUDGET_SYNS};
   for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-    wg_budget_give(&attempt->gateway->budget, counts[i], attempt->granted[counts[i]]);
+    wg_budget_give(&attempt->gateway->budget, counts[i], is_own(attempt),
+                   attempt->granted[counts[i]]);
     attempt->granted[counts[i]] = 0;
   }
 }

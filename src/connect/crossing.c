@@ -11,6 +11,8 @@
  * take, or does not come: what one side cannot do, for want of a relay or by its options, the other
  * one may. A connect that begins while the peer's session runs here already waits for it in the
  * same way, on either side.
+ *
+ * A session whose id a program named stands apart from all this: somebody waits for that very pipe.
  */
 #include "connect/session.h"
 
@@ -63,7 +65,7 @@ static wg_session *find_own(wg_connect *connect, const warp_key *peer, bool open
        own = next_session(connect, own->link.next)) {
     bool fits = own->state == WG_SESSION_RACING ||
                 (own->state == WG_SESSION_YIELDED && !(open && awaited_is_here(own)));
-    if (own->role == WARP_INITIATOR && own->asking == NULL && fits &&
+    if (own->role == WARP_INITIATOR && own->asking == NULL && !own->apart && fits &&
         wg_key_equal(&own->peer, peer))
       return own;
   }
@@ -151,7 +153,7 @@ void wg_crossing_yield(wg_session *own, const wg_session_id *to) {
 /* Does something run in a session of the peer's that nobody waits for yet? */
 static bool worth_waiting_for(const wg_session *session, const warp_key *peer) {
   if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING ||
-      session->only_asks || !wg_key_equal(&session->peer, peer) ||
+      session->only_asks || session->apart || !wg_key_equal(&session->peer, peer) ||
       waiting_for(session->connect, peer, &session->id) != NULL)
     return false;
   for (size_t i = 0; i < session->attempt_count; i++) {
@@ -176,7 +178,7 @@ bool wg_crossing_join(wg_session *own) {
 
 bool wg_crossing_hold_on(wg_session *own) {
   static const wg_session_id any = {{0}};
-  if (!own->crossed)
+  if (!own->crossed || own->apart)
     return false;
   wg_crossing_yield(own, &any);
   return true;
@@ -226,7 +228,7 @@ static bool suits(const wg_session *own, const wg_candidate *candidate) {
 }
 
 wg_session *wg_crossing_heir(const wg_session *session, const wg_candidate *candidate) {
-  if (session->role != WARP_RESPONDER)
+  if (session->role != WARP_RESPONDER || session->apart)
     return NULL;
   wg_session *own = waiting_for(session->connect, &session->peer, &session->id);
   if (own == NULL) /* one that did not wait any longer, or for an earlier one */

@@ -65,6 +65,8 @@ bool wg_dial_launch(warp_attempt *attempt) {
 }
 
 int warp_attempt_dial(warp_attempt *attempt, const warp_addr *to) {
+  if (attempt == NULL || to == NULL)
+    return WARP_INVALID;
   int status = attempt->state == WG_ATTEMPT_RUNNING ? wg_attempt_may_contact(attempt, WARP_TCP, to)
                                                     : WARP_STATE;
   bool waits = status == WARP_UNTRUSTED && wg_proof_may_come(attempt, to);

@@ -161,14 +161,20 @@ bool wg_explain_ask(wg_session *session) {
   return router != NULL && wg_router_send(router, &session->peer_record, &message) == WARP_OK;
 }
 
-void wg_explain_begin(const wg_session *session, const wg_session *caller,
-                      const warp_report *report, bool comes) {
+int wg_explain_promise(wg_session *session) {
+  if (session->options.on_explained != NULL)
+    session->explanation = calloc(1, sizeof *session->explanation);
+  return session->options.on_explained == NULL || session->explanation != NULL ? WARP_OK
+                                                                               : WARP_NOMEM;
+}
+
+void wg_explain_begin(const wg_session *session, wg_session *caller, const warp_report *report,
+                      bool comes) {
   wg_connect *connect = session->connect;
-  if (caller->options.on_explained == NULL)
-    return;
-  wg_explanation *self = calloc(1, sizeof *self);
+  wg_explanation *self = caller->explanation;
   if (self == NULL)
-    return; /* a story that is not told harms nobody */
+    return;
+  caller->explanation = NULL;
   self->connect = connect;
   self->session = session->id;
   self->peer = session->peer;

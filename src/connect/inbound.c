@@ -45,10 +45,15 @@ static int attempt_of_hello(wg_connect *connect, const uint8_t *hello, size_t le
   if (status != WARP_OK)
     return status;
   if (message.type != WG_MESSAGE_INVITE || memcmp(&message.session, &id, sizeof id) != 0 ||
-      message.attempt != number || (session != NULL && !wg_key_equal(&session->peer, &sender)))
+      message.attempt != number)
     return WARP_UNTRUSTED;
+  bool known = session != NULL && wg_key_equal(&session->peer, &sender);
+  if (known && session->role == WARP_INITIATOR) {
+    wg_session_same_id(session);
+    return WARP_STATE;
+  }
   wg_record record;
-  if (session == NULL)
+  if (!known)
     status = wg_connect_admit(connect, &sender, &message, &record, &session);
   return status == WARP_OK ? wg_session_open_attempt(session, &message, out) : status;
 }
@@ -73,8 +78,8 @@ static int inbound_hello(void *arg, warp_pipe *pipe, const uint8_t *hello, size_
 static void inbound_failed(void *arg, warp_pipe *pipe, int status, const char *detail) {
   (void)pipe;
   wg_candidate *candidate = arg;
-  wg_logf(&candidate->connect->config.env->log, WARP_LOG_DEBUG,
-          "an accepted stream failed: %s (%s)", warp_strerror(status), detail);
+  wg_logf(candidate->connect->config.log, WARP_LOG_DEBUG, "an accepted stream failed: %s (%s)",
+          warp_strerror(status), detail);
   wg_inbound_drop(candidate);
 }
 

@@ -69,6 +69,8 @@ bool wg_measure_input(warp_udp_socket *socket, const uint8_t *data, size_t len,
 
 int warp_udp_socket_measure(warp_udp_socket *socket, const warp_addr *server,
                             warp_udp_measured cb) {
+  if (socket == NULL || server == NULL || cb == NULL)
+    return WARP_INVALID;
   wg_env *env = socket->attempt->session->connect->config.env;
   wg_stun_txid txid;
   if (socket->measure != NULL || socket->attempt->state != WG_ATTEMPT_RUNNING)

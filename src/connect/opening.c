@@ -4,7 +4,8 @@
  * Its first message, OPEN, begins the attempt at the peer, so nothing comes of the attempt when it
  * is lost: a broker may die with it, or have lost the peer for a moment. Nothing confirms it but
  * what the peer does, so it is said again until anything was heard of the attempt. The peer knows
- * the number by then and takes no notice.
+ * the number by then and takes no notice. What followed it meanwhile found no attempt at the peer
+ * either, so the latest of that is said again with it.
  */
 #include "connect/session.h"
 
@@ -12,14 +13,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct said {
+  uint8_t type;
+  uint8_t data[WARP_ATTEMPT_MESSAGE_MAX];
+  size_t len;
+} said;
+
 struct wg_opening {
   wg_timer timer;
   unsigned tries;
   bool sent; /* a broker took it */
-  uint8_t type;
-  uint8_t data[WARP_ATTEMPT_MESSAGE_MAX];
-  size_t len;
+  bool followed;
+  said first, latest;
 };
+
+static void keep(said *kept, uint8_t type, const void *data, size_t len) {
+  kept->type = type;
+  kept->len = len;
+  if (len > 0)
+    memcpy(kept->data, data, len);
+}
 
 static wg_router *router_of(const warp_attempt *attempt) {
   return attempt->session->connect->config.router;
@@ -64,6 +77,8 @@ static int send(warp_attempt *attempt, wg_message_type type, uint8_t plugin_type
   if (type == WG_MESSAGE_OPEN) {
     message.record = connect->record_bytes;
     message.record_len = connect->record_len;
+    message.apart = session->apart;
+    message.known = session->peer_record.sequence;
   }
   return wg_router_send(router_of(attempt), &session->peer_record, &message);
 }
@@ -84,8 +99,11 @@ static void plan_again(warp_attempt *attempt) {
 static void say_again(void *arg) {
   warp_attempt *attempt = arg;
   wg_opening *opening = attempt->opening;
-  int status = send(attempt, WG_MESSAGE_OPEN, opening->type, opening->data, opening->len);
+  const said *first = &opening->first, *latest = &opening->latest;
+  int status = send(attempt, WG_MESSAGE_OPEN, first->type, first->data, first->len);
   opening->sent = opening->sent || status == WARP_OK;
+  if (opening->followed && status == WARP_OK)
+    (void)send(attempt, WG_MESSAGE_PLUGIN, latest->type, latest->data, latest->len);
   if (!opening->sent && opening->tries >= WG_OPEN_UNSENT)
     warp_attempt_fail(attempt, WARP_NO_SERVER, "no broker to ask the peer through");
   else if (opening->tries < WG_OPEN_REPEATS)
@@ -97,19 +115,18 @@ static void say_again(void *arg) {
 /* A broker that both know and that is not there at the moment may be back in time. */
 static int open_peer(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
   wg_session *session = attempt->session;
+  wg_opening *opening = calloc(1, sizeof *opening);
+  if (opening == NULL)
+    return WARP_NOMEM; /* and the peer has not been bothered */
   int status = send(attempt, WG_MESSAGE_OPEN, type, data, len);
   bool later =
       status == WARP_NO_SERVER && wg_router_knows(router_of(attempt), &session->peer_record);
-  if (status != WARP_OK && !later)
+  if (status != WARP_OK && !later) {
+    free(opening);
     return status == WARP_NO_SERVER ? no_broker(attempt) : status;
-  wg_opening *opening = calloc(1, sizeof *opening);
-  if (opening == NULL)
-    return WARP_NOMEM;
+  }
   opening->sent = status == WARP_OK;
-  opening->type = type;
-  opening->len = len;
-  if (len > 0)
-    memcpy(opening->data, data, len);
+  keep(&opening->first, type, data, len);
   attempt->opening = opening;
   attempt->opened = session->peer_told = true;
   plan_again(attempt);
@@ -119,6 +136,8 @@ static int open_peer(warp_attempt *attempt, uint8_t type, const void *data, size
 /* ---- messages -------------------------------------------------------------------------------- */
 
 int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, size_t len) {
+  if (attempt == NULL || (data == NULL && len > 0))
+    return WARP_INVALID;
   if (attempt->state != WG_ATTEMPT_RUNNING || attempt == attempt->session->runner)
     return WARP_STATE; /* what runs a phase is no attempt at the peer */
   if (len > WARP_ATTEMPT_MESSAGE_MAX)
@@ -127,6 +146,10 @@ int warp_attempt_signal(warp_attempt *attempt, uint8_t type, const void *data, s
     return no_broker(attempt);
   if (attempt->session->role == WARP_INITIATOR && !attempt->opened)
     return open_peer(attempt, type, data, len);
+  if (attempt->opening != NULL) {
+    attempt->opening->followed = true;
+    keep(&attempt->opening->latest, type, data, len);
+  }
   int status = send(attempt, WG_MESSAGE_PLUGIN, type, data, len);
   return status == WARP_NO_SERVER ? no_broker(attempt) : status;
 }

@@ -83,6 +83,23 @@ void wg_pairs_settle(wg_pairs *pairs) {
   pairs->settled = true;
 }
 
+bool wg_pairs_suspect(wg_pairs *pairs, const wg_pair *from, uint64_t now_us) {
+  bool silent = now_us - pairs->alive_us >= WG_PAIRS_MOVE_US;
+  if (!pairs->settled || !silent || now_us < pairs->ask_us)
+    return false;
+  pairs->asked = *from;
+  pairs->asks = WG_PAIRS_ASKS;
+  pairs->ask_us = now_us + (uint64_t)WG_PAIRS_ASKS * WG_PAIRS_ASK_US;
+  return true;
+}
+
+bool wg_pairs_ask(wg_pairs *pairs) {
+  if (pairs->asks == 0)
+    return false;
+  pairs->asks--;
+  return true;
+}
+
 bool wg_pairs_uses(const wg_pairs *pairs, uint32_t socket) {
   if (pairs->state != WG_PAIRS_SEEKING && pairs->out.socket == socket)
     return true;
@@ -125,13 +142,40 @@ static bool follow(wg_pairs *pairs, const wg_pair *from, const wg_heard_source *
   if (pairs->state != WG_PAIRS_SEEKING) {
     if (belongs(pairs, from, source))
       pairs->alive_us = now_us;
-    if (now_us - pairs->alive_us < WG_PAIRS_MOVE_US)
+    if (pairs->settled || now_us - pairs->alive_us < WG_PAIRS_MOVE_US)
       return false;
-    /* The peer is somewhere else now; where it was while connecting says no more of it. */
-    for (size_t i = 0; i < pairs->heard_count; i++)
-      pairs->heard[i].connecting = pairs->heard[i].connecting && !pairs->settled;
   }
   return move(pairs, WG_PAIRS_LISTENED, from, now_us);
+}
+
+/* The peer has answered from where it was suspected to be. Where it was while connecting says no
+ * more of it. */
+static bool follow_answer(wg_pairs *pairs, const wg_sent_probe *answered, uint64_t now_us) {
+  if (pairs->ask_us == 0 || !pair_equal(&answered->pair, &pairs->asked) ||
+      now_us - pairs->alive_us < WG_PAIRS_MOVE_US)
+    return false;
+  for (size_t i = 0; i < pairs->heard_count; i++)
+    pairs->heard[i].connecting = pair_equal(&pairs->heard[i].pair, &pairs->asked);
+  pairs->asks = 0;
+  return move(pairs, WG_PAIRS_PROVEN, &pairs->asked, now_us);
+}
+
+/* Once settled, one that acknowledges what we know nothing of is not answered: both sides could
+ * have lost track, and would answer each other for ever. */
+static bool may_answer(wg_pairs *pairs, wg_heard_source *source, const wg_carried *packet,
+                       const wg_sent_probe *answered, uint64_t now_us) {
+  /* Who acknowledges an answer knows already that both directions work. */
+  bool wants = answered != NULL ? !answered->answers : !pairs->settled || packet->acknowledged == 0;
+  if (!wants || source == NULL)
+    return false;
+  if (now_us - source->answered_us >= WG_PAIRS_ANSWERS_US) {
+    source->answered_us = now_us;
+    source->answers = 0;
+  }
+  if (source->answers == WG_PAIRS_ANSWERS)
+    return false;
+  source->answers++;
+  return true;
 }
 
 unsigned wg_pairs_heard(wg_pairs *pairs, const wg_pair *from, const wg_carried *packet,
@@ -148,16 +192,14 @@ unsigned wg_pairs_heard(wg_pairs *pairs, const wg_pair *from, const wg_carried *
       pairs->wrong < WG_PAIRS_WRONG ? find_sent(pairs, packet->acknowledged) : NULL;
   if (answered == NULL && packet->acknowledged != 0 && pairs->wrong < WG_PAIRS_WRONG)
     pairs->wrong++;
-  if (answered != NULL && pairs->state != WG_PAIRS_PROVEN) {
+  if (answered != NULL && pairs->settled && follow_answer(pairs, answered, now_us)) {
+    result |= WG_PAIRS_MOVED;
+  } else if (answered != NULL && pairs->state != WG_PAIRS_PROVEN) {
     result |= WG_PAIRS_NOW_PROVEN;
     if (move(pairs, WG_PAIRS_PROVEN, &answered->pair, now_us))
       result |= WG_PAIRS_MOVED;
   }
-  /* Who acknowledges an answer knows already that both directions work. */
-  bool wants_answer = answered == NULL || !answered->answers;
-  if (wants_answer && source != NULL && source->answers < WG_PAIRS_ANSWERS) {
-    source->answers++;
+  if (may_answer(pairs, source, packet, answered, now_us))
     result |= WG_PAIRS_ANSWER;
-  }
   return result;
 }

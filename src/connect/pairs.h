@@ -18,13 +18,18 @@ enum {
   WG_PAIRS_SENT = 4096,
   /* Sources that are told apart: as many as random probing has sockets, of which a dozen is hit. */
   WG_PAIRS_HEARD = 256,
-  /* To one source from one socket: so many that losing all is rare, so few that a replayed probe
-   * is no way to have us flood somebody. */
+  /* To one source from one socket in a second: so many that losing all is rare, so few that a
+   * replayed probe is no way to have us flood somebody. */
   WG_PAIRS_ANSWERS = 3,
+  WG_PAIRS_ANSWERS_US = 1000000,
   /* Acknowledgements of numbers that we did not give out. With 20 bits to guess, so many find
    * none; who has lost track of ours sends fewer. */
   WG_PAIRS_WRONG = 256,
   WG_PAIRS_MOVE_US = 5000000, /* silence after which another source may take over */
+  /* Where the peer may have moved is asked so often, with such pauses: not more than thrice what
+   * came from there goes to it before it has answered (RFC 9000 section 8.1). */
+  WG_PAIRS_ASKS = 3,
+  WG_PAIRS_ASK_US = 300000,
 };
 
 /* A socket of the attempt by its number, 0 for the one that the path began with, and where to. */
@@ -41,7 +46,8 @@ typedef struct wg_sent_probe {
 
 typedef struct wg_heard_source {
   wg_pair pair;
-  uint8_t answers; /* sent there so far */
+  uint8_t answers; /* sent there in the second that began then */
+  uint64_t answered_us;
   bool connecting; /* the peer sent from there before the pipe was the application's */
 } wg_heard_source;
 
@@ -57,6 +63,9 @@ typedef struct wg_pairs {
   wg_pair out;          /* unless seeking */
   uint64_t alive_us;    /* when the peer was last heard from where it belongs */
   bool settled;         /* the pipe is the application's */
+  wg_pair asked;        /* once settled: where the peer may have moved, */
+  unsigned asks;        /* and how often it may still be asked there; */
+  uint64_t ask_us;      /* not before then */
   uint32_t last_number; /* of our own probes: how many there were */
   uint32_t wrong;       /* acknowledgements of no probe of ours; then none counts any more */
   uint32_t peer_number; /* of the peer's probes, the latest; 0: none */
@@ -85,8 +94,14 @@ enum {
 /* A packet with the right tag came on `from.socket` from `from.remote`. Returns the bits above. */
 unsigned wg_pairs_heard(wg_pairs *pairs, const wg_pair *from, const wg_carried *packet,
                         uint64_t now_us);
-/* The pipe is the application's: who speaks from elsewhere from now on has moved there. */
+/* The pipe is the application's: `out` changes only for an address that has answered from now on.
+ */
 void wg_pairs_settle(wg_pairs *pairs);
+/* What came from there was the peer's for certain, not only its tag. True when it has perhaps moved
+ * there: after a silence where it belongs. Then, and as long as wg_pairs_ask says so, a probe is to
+ * be sent to `asked` every WG_PAIRS_ASK_US; when the peer acknowledges one, `out` is that pair. */
+bool wg_pairs_suspect(wg_pairs *pairs, const wg_pair *from, uint64_t now_us);
+bool wg_pairs_ask(wg_pairs *pairs);
 /* Did the peer speak to this socket while connecting? */
 bool wg_pairs_uses(const wg_pairs *pairs, uint32_t socket);
 

@@ -4,7 +4,9 @@
  * A packet with the right tag proves that the peer sent it (the tag is derived from a secret that
  * only the two keys can compute), so the address it came from is a peer-reflexive candidate (RFC
  * 8445 section 7.3.1.3) that is likely to reach the peer, and the first one is used at once. What
- * reaches it for certain, the peer's acknowledgements tell: pairs.h.
+ * reaches it for certain, the peer's acknowledgements tell: pairs.h. A tag is sent in clear, so
+ * once the pipe is the application's, it goes elsewhere only after a record of the secure layer and
+ * an acknowledgement have come from there.
  */
 #include "connect/session.h"
 
@@ -29,8 +31,17 @@ struct warp_path {
   warp_transport transport; /* relayed: of what goes to the relay */
   warp_addr relay;
   warp_pipe *pipe;
+  wg_timer ask;      /* where the peer may have moved is asked once more */
   bool closed;       /* nothing is sent or heard any more; the plugin may still hold it */
   bool owns_sockets; /* those of the attempt that are left: it won */
+  wg_timer moving;   /* after a move: the next record that shows the peer where we are */
+  unsigned shown;    /* how many there were */
+};
+
+enum {
+  /* The peer follows when it has heard nothing from where we were for WG_PAIRS_MOVE_US. */
+  SHOW_MS = 1000,
+  SHOW_TIMES = 8,
 };
 
 /* ---- sending --------------------------------------------------------------------------------- */
@@ -86,9 +97,7 @@ static int carrier_send(void *carrier, const void *data, size_t len) {
     return WARP_TOO_BIG;
   size_t header = wg_carry_begin(packet, path->tag_out);
   memcpy(packet + header, data, len);
-  int status = send_carried(path, packet, header + len);
-  return status == WARP_AGAIN ? WARP_OK
-                              : status; /* a full buffer loses datagrams, like any hop may */
+  return send_carried(path, packet, header + len);
 }
 
 static size_t carrier_queued(void *carrier) {
@@ -144,6 +153,24 @@ static void tell_plugin(warp_path *path, const wg_pair *from, bool acknowledged)
                  acknowledged);
 }
 
+static void ask(void *arg) {
+  warp_path *path = arg;
+  if (path->pairs.settled && wg_pairs_ask(&path->pairs)) {
+    wg_pair asked = path->pairs.asked;
+    (void)send_probe(path, &asked, 0); /* a lost one is sent again */
+    wg_timer_start(path->env, &path->ask, WG_PAIRS_ASK_US, ask, path);
+  }
+}
+
+/* Hands a datagram to the pipe, which tells whether it was the peer's. */
+static void on_payload(warp_path *path, const wg_pair *source, const wg_carried *packet) {
+  unsigned long before = wg_pipe_records(path->pipe);
+  wg_pipe_input(path->pipe, packet->payload, packet->payload_len);
+  if (path->pipe != NULL && wg_pipe_records(path->pipe) != before &&
+      wg_pairs_suspect(&path->pairs, source, wg_now_us(path->env)))
+    ask(path);
+}
+
 /* A packet with our tag. Each step may close the path, none frees it. */
 static void on_packet(warp_path *path, uint32_t socket, const wg_carried *packet,
                       const warp_addr *from) {
@@ -163,7 +190,7 @@ static void on_packet(warp_path *path, uint32_t socket, const wg_carried *packet
   if ((meant & (WG_PAIRS_NEW_SOURCE | WG_PAIRS_NOW_PROVEN)) != 0)
     tell_plugin(path, &source, (meant & WG_PAIRS_NOW_PROVEN) != 0);
   if (packet->payload != NULL && path->pipe != NULL)
-    wg_pipe_input(path->pipe, packet->payload, packet->payload_len);
+    on_payload(path, &source, packet);
 }
 
 static void on_shared(void *arg, const wg_carried *packet, const warp_addr *from) {
@@ -181,13 +208,16 @@ bool wg_path_input(warp_path *path, uint32_t socket, const uint8_t *data, size_t
 }
 
 void warp_path_input(warp_path *path, const uint8_t *data, size_t len, const warp_addr *from) {
-  (void)wg_path_input(path, 0, data, len, from);
+  if (path != NULL && data != NULL && from != NULL)
+    (void)wg_path_input(path, 0, data, len, from);
 }
 
 /* ---- the plugin's side ----------------------------------------------------------------------- */
 
 int warp_attempt_path(warp_attempt *attempt, const warp_path_socket *socket, warp_path_heard heard,
                       warp_path **out) {
+  if (attempt == NULL || out == NULL || (socket != NULL && socket->send == NULL))
+    return WARP_INVALID;
   /* A proof has the attempt's tags. */
   if (attempt->path != NULL || attempt->proof != NULL || attempt->state != WG_ATTEMPT_RUNNING)
     return WARP_STATE;
@@ -231,6 +261,8 @@ static bool is_candidate(const warp_path *path, const warp_addr *addr) {
 }
 
 int warp_path_add(warp_path *path, const warp_addr *to) {
+  if (path == NULL || to == NULL)
+    return WARP_INVALID;
   int status = path->closed ? WARP_STATE : wg_attempt_may_contact(path->attempt, WARP_UDP, to);
   if (status != WARP_OK || is_candidate(path, to))
     return status;
@@ -241,6 +273,8 @@ int warp_path_add(warp_path *path, const warp_addr *to) {
 }
 
 int warp_path_attach(warp_path *path, warp_udp_socket *socket) {
+  if (path == NULL || socket == NULL)
+    return WARP_INVALID;
   if (path->closed || socket->attempt != path->attempt)
     return WARP_STATE;
   socket->path = path;
@@ -258,7 +292,8 @@ static void mark_candidate(const warp_path *path) {
 }
 
 void warp_path_set_relayed(warp_path *path, warp_transport transport, const warp_addr *server) {
-  if (path->closed)
+  bool known = transport == WARP_TCP || transport == WARP_UDP;
+  if (path == NULL || server == NULL || !known || path->closed)
     return;
   path->relayed = true;
   path->transport = transport;
@@ -268,9 +303,9 @@ void warp_path_set_relayed(warp_path *path, warp_transport transport, const warp
 }
 
 void warp_path_probe(warp_path *path) {
-  const wg_pairs *pairs = &path->pairs;
-  if (path->closed)
+  if (path == NULL || path->closed)
     return;
+  const wg_pairs *pairs = &path->pairs;
   if (pairs->state != WG_PAIRS_SEEKING) {
     wg_pair out = pairs->out;
     (void)send_probe(path, &out, pairs->peer_number);
@@ -303,6 +338,8 @@ static bool may_guess(const warp_path *path, const warp_addr *to) {
 }
 
 int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr *to) {
+  if (path == NULL || to == NULL)
+    return WARP_INVALID;
   if (path->closed || (socket != NULL && socket->path != path))
     return WARP_STATE;
   int status = wg_attempt_may_contact(path->attempt, WARP_UDP, to);
@@ -313,6 +350,8 @@ int warp_path_probe_to(warp_path *path, warp_udp_socket *socket, const warp_addr
 }
 
 int warp_path_secure(warp_path *path) {
+  if (path == NULL)
+    return WARP_INVALID;
   if (path->closed || path->pipe != NULL)
     return WARP_STATE;
   warp_attempt *attempt = path->attempt;
@@ -322,6 +361,52 @@ int warp_path_secure(warp_path *path) {
   if (status == WARP_OK)
     mark_candidate(path);
   return status;
+}
+
+/* ---- moving ---------------------------------------------------------------------------------- */
+
+bool wg_path_carries(const warp_path *path, const warp_pipe *pipe) {
+  return !path->closed && path->pipe == pipe;
+}
+
+wg_mux *wg_path_mux(const warp_path *path) {
+  return path->closed ? NULL : path->mux;
+}
+
+/* The peer's NAT has seen nothing go from it to our new address, so it must let in everybody; and
+ * where the peer is, we must reach from there. */
+static bool lets_in(const warp_path *path, const wg_mux *to) {
+  const warp_endpoint *peer = &path->attempt->peer;
+  const warp_addr *remote = &path->pairs.out.remote;
+  bool open =
+      peer->udp.filtering == WARP_NAT_ENDPOINT_INDEPENDENT || (peer->port_mapped & WARP_UDP) != 0;
+  return open && wg_addr_get_scope(remote) == WG_SCOPE_GLOBAL &&
+         wg_addr_get_scope(&to->local) != WG_SCOPE_LINK && remote->family == to->local.family;
+}
+
+/* A record, because the peer asks where we are for nothing less. */
+static void show(void *arg) {
+  warp_path *path = arg;
+  if (path->pipe == NULL)
+    return;
+  if (++path->shown < SHOW_TIMES)
+    wg_timer_start(path->env, &path->moving, (uint64_t)SHOW_MS * 1000, show, path);
+  wg_pipe_show(path->pipe);
+}
+
+bool wg_path_move(warp_path *path, wg_mux *to) {
+  if (path->closed || path->mux == NULL || path->pairs.state == WG_PAIRS_SEEKING ||
+      path->pairs.out.socket != 0 || to->tag_count >= WG_MUX_TAGS || !lets_in(path, to))
+    return false;
+  uint8_t tag[WG_TAG_LEN];
+  memcpy(tag, path->tag_in.tag, sizeof tag);
+  wg_mux_unbind(path->mux, &path->tag_in);
+  (void)wg_mux_bind(to, &path->tag_in, tag, on_shared, path); /* there is room */
+  path->mux = to;
+  path->shown = 0;
+  wg_pipe_moved(path->pipe);
+  wg_timer_start(path->env, &path->moving, 0, show, path);
+  return true;
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -346,6 +431,8 @@ void wg_path_close(warp_path *path) {
   if (path->closed || path->pipe != NULL)
     return;
   path->closed = true;
+  wg_timer_stop(path->env, &path->ask);
+  wg_timer_stop(path->env, &path->moving);
   if (path->mux != NULL)
     wg_mux_unbind(path->mux, &path->tag_in);
   /* A kept attempt's plugin still needs them for its good-bye. */

@@ -41,6 +41,8 @@ static int new_port(warp_attempt *attempt, warp_tcp_port **out) {
 }
 
 int warp_attempt_listen_port(warp_attempt *attempt, warp_tcp_port **out) {
+  if (attempt == NULL || out == NULL)
+    return WARP_INVALID;
   for (const wg_list *item = attempt->ports.next; item != &attempt->ports; item = item->next) {
     if (WG_CONTAINER(item, const warp_tcp_port, link)->of_node)
       return WARP_STATE;
@@ -58,6 +60,8 @@ static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
 }
 
 int warp_attempt_tcp_port(warp_attempt *attempt, bool listen, warp_tcp_port **out) {
+  if (attempt == NULL || out == NULL)
+    return WARP_INVALID;
   wg_connect *connect = attempt->session->connect;
   warp_tcp_port *port;
   int status = new_port(attempt, &port);
@@ -77,7 +81,7 @@ int warp_attempt_tcp_port(warp_attempt *attempt, bool listen, warp_tcp_port **ou
 }
 
 uint16_t warp_tcp_port_number(const warp_tcp_port *port) {
-  return port->local.port;
+  return port != NULL ? port->local.port : 0;
 }
 
 /* ---- measuring ------------------------------------------------------------------------------- */
@@ -95,6 +99,8 @@ static void on_stun(void *arg, int status, const warp_addr *external) {
 }
 
 int warp_tcp_port_measure(warp_tcp_port *port, const warp_addr *server, warp_tcp_measured cb) {
+  if (port == NULL || server == NULL || cb == NULL)
+    return WARP_INVALID;
   if (port->attempt->state != WG_ATTEMPT_RUNNING || port->stun != NULL)
     return WARP_STATE;
   int status = wg_stun_stream_open(env_of(port), &port->local, server, MEASURE_MS, on_stun, port,
@@ -121,6 +127,8 @@ static void shut(warp_tcp_port *port) {
 }
 
 void warp_tcp_port_close(warp_tcp_port *port) {
+  if (port == NULL)
+    return;
   shut(port);
   port->attempt->port_count--;
   wg_list_remove(&port->link);

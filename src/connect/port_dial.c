@@ -124,6 +124,8 @@ bool wg_port_dial_launch(warp_attempt *attempt) {
 }
 
 int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialled cb) {
+  if (port == NULL || to == NULL)
+    return WARP_INVALID;
   warp_attempt *attempt = port->attempt;
   if (attempt->state != WG_ATTEMPT_RUNNING || find(port, to) != NULL)
     return WARP_STATE;
@@ -149,7 +151,7 @@ int warp_tcp_port_dial(warp_tcp_port *port, const warp_addr *to, warp_tcp_dialle
 }
 
 void warp_tcp_port_abort(warp_tcp_port *port, const warp_addr *to) {
-  wg_port_dial *dial = find(port, to);
+  wg_port_dial *dial = port != NULL && to != NULL ? find(port, to) : NULL;
   if (dial != NULL)
     abort_dial(dial);
 }

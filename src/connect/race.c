@@ -150,6 +150,8 @@ static void runner_done(void *arg) {
 }
 
 bool warp_attempt_start_next(warp_attempt *attempt) {
+  if (attempt == NULL)
+    return false;
   wg_session *session = attempt->session;
   if (attempt != session->runner || attempt->state != WG_ATTEMPT_RUNNING ||
       session->state != WG_SESSION_RACING)
@@ -190,7 +192,7 @@ static void on_start(void *arg) {
   int step = next_step(session);
   if (step >= 0)
     start_step(session, step);
-  else
+  else if (session->connect->unsettled == 0)
     wg_session_fail(session, WARP_ALL_FAILED, false);
 }
 
@@ -214,9 +216,13 @@ bool wg_race_continue(wg_session *session) {
  */
 static void on_renewed(void *arg) {
   wg_session *session = arg;
+  wg_env *env = session->connect->config.env;
+  uint64_t now = wg_now_us(env), due = session->step_due_us;
   int step = next_step(session);
   if (step >= 0 && (step <= session->step || !any_running(session)))
     start_step(session, step);
+  else if (step >= 0 && due != 0)
+    wg_timer_start(env, &session->phase_timer, due > now ? due - now : 0, on_phase_timer, session);
   else if (step >= 0 || any_running(session))
     plan_next(session);
   else
@@ -224,6 +230,11 @@ static void on_renewed(void *arg) {
 }
 
 void wg_race_renewed(wg_session *session) {
+  const wg_timer *timer = &session->phase_timer;
+  if (!timer->running)
+    session->step_due_us = 0;
+  else if (timer->cb == on_phase_timer)
+    session->step_due_us = timer->deadline_us;
   wg_timer_start(session->connect->config.env, &session->phase_timer, 0, on_renewed, session);
 }
 

@@ -1,7 +1,7 @@
 /* TCP connections of attempts to servers of the configuration, with TLS or without. */
 #include "connect/session.h"
 
-#include "pipe/tls_client.h"
+#include "pipe/tls.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +25,7 @@ struct warp_server_stream {
   wg_env *env;
   stream_state state;
   wg_tcp *tcp;
-  wg_tls_client *tls; /* NULL: without */
+  wg_tls *tls; /* NULL: without */
   warp_server_handlers handlers;
   warp_addr server;
   wg_timer deadline;
@@ -46,7 +46,7 @@ static void enter(warp_server_stream *stream) {
 static void leave(warp_server_stream *stream) {
   if (--stream->busy > 0 || stream->state != STREAM_CLOSED)
     return;
-  wg_tls_client_free(stream->tls);
+  wg_tls_free(stream->tls);
   free(stream);
 }
 
@@ -73,7 +73,7 @@ static void move(warp_server_stream *stream, stream_state to, int status) {
 static void explain(warp_server_stream *stream) {
   char text[WARP_ADDR_STRLEN];
   warp_attempt_note(stream->attempt, "TLS with %s: %s", warp_addr_format(&stream->server, text),
-                    wg_tls_client_detail(stream->tls));
+                    wg_tls_detail(stream->tls));
 }
 
 /* ---- TLS ------------------------------------------------------------------------------------- */
@@ -86,7 +86,7 @@ static void on_output(void *arg, const uint8_t *data, size_t len) {
 }
 
 static void handshake(warp_server_stream *stream) {
-  int status = wg_tls_client_handshake(stream->tls);
+  int status = wg_tls_handshake(stream->tls);
   if (status == WARP_AGAIN)
     return;
   if (status != WARP_OK)
@@ -103,7 +103,7 @@ static void read_all(warp_server_stream *stream) {
   uint8_t plain[READ_LEN];
   size_t len;
   while (stream->state == STREAM_OPEN) {
-    int status = wg_tls_client_read(stream->tls, plain, sizeof plain, &len);
+    int status = wg_tls_read(stream->tls, plain, sizeof plain, &len);
     if (status == WARP_OK)
       hand_out(stream, plain, len);
     else if (status == WARP_AGAIN)
@@ -135,7 +135,7 @@ static void on_data(void *arg, const uint8_t *data, size_t len) {
   if (stream->tls == NULL) {
     hand_out(stream, data, len);
   } else {
-    int status = wg_tls_client_feed(stream->tls, data, len);
+    int status = wg_tls_feed(stream->tls, data, len);
     if (status != WARP_OK)
       move(stream, STREAM_OVER, status);
     if (stream->state == STREAM_SECURING)
@@ -169,14 +169,14 @@ static int load_trust(wg_connect *connect) {
   if (connect->trust != NULL)
     return WARP_OK;
   if (config->ca_file == NULL)
-    return wg_tls_trust_new(NULL, 0, &connect->trust);
+    return wg_tls_client_context(NULL, 0, &connect->trust);
   uint8_t *pem = malloc(CA_FILE_MAX);
   size_t len;
   int status = pem == NULL ? WARP_NOMEM
                            : config->env->ops->file_load(config->env, config->ca_file, pem,
                                                          CA_FILE_MAX, &len);
   if (status == WARP_OK)
-    status = wg_tls_trust_new(pem, len, &connect->trust);
+    status = wg_tls_client_context(pem, len, &connect->trust);
   free(pem);
   return status;
 }
@@ -191,17 +191,19 @@ static int new_tls(warp_server_stream *stream, const char *name) {
                       warp_strerror(status));
     return status == WARP_NOMEM ? status : WARP_TLS;
   }
-  wg_tls_options options = {.trust = connect->trust,
+  wg_tls_options options = {.context = connect->trust,
                             .name = name,
                             .utc_ms = wg_utc_ms(config->env, config->clock),
                             .output = on_output,
                             .arg = stream};
-  status = wg_tls_client_new(&options, &stream->tls);
+  status = wg_tls_new(&options, &stream->tls);
   return status == WARP_INVALID ? WARP_TLS : status;
 }
 
 int warp_attempt_server_stream(warp_attempt *attempt, const warp_addr *to, const char *tls_name,
                                const warp_server_handlers *handlers, warp_server_stream **out) {
+  if (attempt == NULL || to == NULL || handlers == NULL || out == NULL)
+    return WARP_INVALID;
   static const wg_tcp_handlers of_tcp = {.on_open = on_open, .on_data = on_data, .on_end = on_end};
   if (attempt->state != WG_ATTEMPT_RUNNING)
     return WARP_STATE;
@@ -217,7 +219,7 @@ int warp_attempt_server_stream(warp_attempt *attempt, const warp_addr *to, const
   if (status == WARP_OK)
     status = env->ops->tcp_connect(env, &local, to, 0, &of_tcp, stream, &stream->tcp);
   if (status != WARP_OK) {
-    wg_tls_client_free(stream->tls);
+    wg_tls_free(stream->tls);
     free(stream);
     return status;
   }
@@ -233,6 +235,8 @@ static size_t sealed_len(const warp_server_stream *stream, size_t len) {
 }
 
 int warp_server_stream_send(warp_server_stream *stream, const void *data, size_t len) {
+  if (stream == NULL || (data == NULL && len > 0))
+    return WARP_INVALID;
   if (stream->state < STREAM_OPEN)
     return WARP_STATE;
   if (stream->state != STREAM_OPEN || stream->broken != WARP_OK)
@@ -243,18 +247,21 @@ int warp_server_stream_send(warp_server_stream *stream, const void *data, size_t
   size_t queued = ops->tcp_queued(stream->tcp);
   if (queued >= WG_TCP_QUEUE_MAX || sealed_len(stream, len) > WG_TCP_QUEUE_MAX - queued)
     return WARP_AGAIN;
-  int status = wg_tls_client_write(stream->tls, data, len);
+  int status = wg_tls_write(stream->tls, data, len);
   return status != WARP_OK || stream->broken != WARP_OK ? WARP_CLOSED : WARP_OK;
 }
 
 size_t warp_server_stream_queued(const warp_server_stream *stream) {
-  return stream->state == STREAM_OPEN ? stream->env->ops->tcp_queued(stream->tcp) : 0;
+  bool open = stream != NULL && stream->state == STREAM_OPEN;
+  return open ? stream->env->ops->tcp_queued(stream->tcp) : 0;
 }
 
 void warp_server_stream_close(warp_server_stream *stream) {
+  if (stream == NULL)
+    return;
   enter(stream);
   if (stream->tls != NULL && stream->state == STREAM_OPEN)
-    wg_tls_client_shutdown(stream->tls);
+    wg_tls_shutdown(stream->tls);
   move(stream, STREAM_CLOSED, WARP_OK);
   wg_list_remove(&stream->link);
   leave(stream);

@@ -74,6 +74,7 @@ void wg_session_free(wg_session *session) {
   if (session->runner != NULL)
     wg_attempt_free(session->runner);
   free(session->plugins);
+  free(session->explanation);
   free(session);
 }
 
@@ -218,10 +219,13 @@ static void hand_out(wg_session *session, wg_session *heir) {
     wg_explain_begin(session, caller, &report, wg_explain_ask(session));
   if (session->report_asked)
     wg_explain_answer(session);
-  if (caller != NULL)
+  if (caller != NULL) {
     caller->cb(caller->cb_arg, session->pipe, WARP_OK, &report);
-  else
+  } else {
+    wg_pipe_share(session->pipe);
+    wg_pipe_set_tap(session->pipe, connect->tap, connect->tap_arg);
     connect->on_pipe(connect->listen_arg, session->pipe, &report);
+  }
 }
 
 /* The connect that waited ends with the peer's session's pipe. */
@@ -248,6 +252,7 @@ void wg_session_win(wg_session *session, wg_candidate *candidate) {
                          .plugin = attempt->plugin->name,
                          .phase = attempt->plugin->phase,
                          .connect_ms = (double)(wg_now_us(env_of(session)) - begun_us) / 1000.0};
+  memcpy(info.id.bytes, session->id.bytes, sizeof info.id.bytes);
   wg_session_cancel_attempts(session, attempt, not_its_turn);
   wg_attempt_end(attempt, WARP_OK, candidate);
   wg_candidate_free(candidate);
@@ -298,7 +303,8 @@ void wg_session_secured(wg_session *session, wg_candidate *candidate) {
 void wg_session_nominated(wg_session *session, wg_candidate *candidate) {
   if (session->role != WARP_RESPONDER || session->state != WG_SESSION_RACING)
     return;
-  if (session->connect->on_pipe != NULL || wg_crossing_heir(session, candidate) != NULL)
+  if (wg_connect_wanted(session->connect, &session->peer, &session->id) ||
+      wg_crossing_heir(session, candidate) != NULL)
     wg_session_win(session, candidate);
   else
     wg_session_fail(session, WARP_REFUSED, true); /* nobody listens any more */
@@ -324,8 +330,23 @@ void wg_session_attempt_ended(wg_session *session) {
   bool going_on = wg_race_continue(session);
   if (wg_session_relay(session) != NULL && !wg_race_direct_alive(session))
     wg_timer_start(env_of(session), &session->grace, 0, on_grace, session);
-  else if (!going_on && !wg_crossing_hold_on(session))
-    wg_session_fail(session, WARP_ALL_FAILED, true);
+  else if (!going_on && session->connect->unsettled == 0 && !wg_crossing_hold_on(session))
+    wg_session_fail(session, session->apart && session->crossed ? WARP_STATE : WARP_ALL_FAILED,
+                    true);
+}
+
+static void on_same_id(void *arg) {
+  wg_session_fail(arg, WARP_STATE, true);
+}
+
+/* A handshake of the peer's may be on the stack, so it is not ended here. What the peer says again,
+ * before it has heard of this, must not begin a session here. */
+void wg_session_same_id(wg_session *session) {
+  if (session->state != WG_SESSION_RACING)
+    return;
+  session->peer_told = true;
+  wg_connect_remember(session->connect, &session->peer, &session->id);
+  wg_timer_start(env_of(session), &session->deadline, 0, on_same_id, session);
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -466,7 +487,7 @@ static void take_end(wg_session *session, const wg_message *message) {
   wg_session_id by;
   session->overtaken = wg_crossing_overtaken(message, &by);
   session->report_asked = message->asks && session->state == WG_SESSION_RACING;
-  if (session->overtaken && session->role == WARP_INITIATOR)
+  if (session->overtaken && session->role == WARP_INITIATOR && !session->apart)
     wg_crossing_yield(session, &by);
   else if (session->state == WG_SESSION_RACING)
     wg_session_fail(session, status_of_peer(message->status), false);
@@ -477,12 +498,17 @@ void wg_session_message(wg_session *session, const wg_message *message) {
     take_end(session, message);
     return;
   }
+  wg_session_heed_records(session, message);
   warp_attempt *attempt = wg_session_attempt(session, message->attempt);
   if (session->state == WG_SESSION_CONNECTED && message->type == WG_MESSAGE_FAIL &&
       attempt != NULL && attempt->state == WG_ATTEMPT_KEPT)
     peer_attempt_failed(attempt, message); /* its relay is gone */
   if (session->state != WG_SESSION_RACING)
     return;
+  if (message->type == WG_MESSAGE_OPEN && session->role == WARP_INITIATOR) {
+    wg_session_same_id(session);
+    return;
+  }
   if (message->type == WG_MESSAGE_OPEN) {
     open_attempt(session, message);
     return;

@@ -189,6 +189,13 @@ void wg_path_close(warp_path *path);
 bool wg_path_won(warp_path *path);
 /* Has the peer been heard on it? */
 bool wg_path_heard(const warp_path *path);
+/* Does the pipe stand on it? */
+bool wg_path_carries(const warp_path *path, const warp_pipe *pipe);
+/* The mux that it sends and hears by; NULL: it has sockets of its own, or is closed. */
+wg_mux *wg_path_mux(const warp_path *path);
+/* The mux is about to close: goes on by another one, from where the peer, who knows us by the tag,
+ * learns our new address. False when the peer's NAT is not known to let that in: it has to end. */
+bool wg_path_move(warp_path *path, wg_mux *to);
 /* Is the socket one that the path sends by, or that the peer has spoken to? */
 bool wg_path_stands_on(const warp_path *path, const warp_udp_socket *socket);
 /* A datagram came on the socket of this number, 0 for the one the path began with. False when it is
@@ -257,12 +264,16 @@ struct wg_session {
   warp_attempt *attempts[WG_ATTEMPTS_MAX];
   size_t attempt_count;
   int step;                   /* initiator: of the race, the latest that has started */
+  uint64_t step_due_us;       /* when the next one was to start as the race was renewed; 0: none */
   const warp_plugin *renewer; /* initiator: brought a newer record, and need not do so again */
   warp_attempt *runner;       /* initiator: of the plugin that runs this step's attempts, or NULL */
   uint16_t last_number;       /* initiator: of the attempts */
   uint16_t first_number;      /* attempts up to this one were of an earlier try that gave way */
   bool only_asks;             /* responder: no pipe comes of it, the peer wants our record */
-  bool report_asked;          /* the peer wants our report when this is over */
+  bool apart;                 /* a program named its id: it crosses no other */
+  bool record_told;  /* the peer went by an old record of ours and has got the present one */
+  unsigned renewals; /* newer records of the peer that came with its messages */
+  bool report_asked; /* the peer wants our report when this is over */
   unsigned reports_sent;
   bool peer_told;                        /* the peer knows of this session */
   warp_addr proven[WG_RECORD_ENDPOINTS]; /* proof.h: where in our networks the peer answers from */
@@ -271,9 +282,10 @@ struct wg_session {
   wg_timer deadline;
   /* initiator */
   warp_connect_options options;
-  char *plugins;        /* copy of options.plugins */
-  int family;           /* 0: any */
-  unsigned route_types; /* bits */
+  char *plugins;                      /* copy of options.plugins */
+  struct wg_explanation *explanation; /* promised to the caller, until it begins */
+  int family;                         /* 0: any */
+  unsigned route_types;               /* bits */
   warp_on_connect cb;
   void *cb_arg;
   struct wg_asking *asking; /* who waits for the peer's record only; NULL: it is a connect */
@@ -281,7 +293,8 @@ struct wg_session {
   wg_session_id awaited;    /* yielded: the peer's session; zero: one that has not come yet */
   bool patient;             /* has waited for it a second time */
   bool overtaken;           /* the peer said that another session goes on instead */
-  bool crossed;             /* the peer would not take part because a connect of its own races */
+  bool crossed;             /* the peer would not take part because a connect of its own races, or,
+                               where a program named the id, somebody else has it */
   wg_timer phase_timer; /* initiator: the next phase, or yielded, how long to wait; responder: how
                            long to wait for more */
   wg_timer grace;       /* how long a ready relay waits */
@@ -310,6 +323,9 @@ void wg_session_win(wg_session *session, wg_candidate *candidate);
 void wg_session_lose(wg_session *session, int status);
 /* A message of this session, from its peer. */
 void wg_session_message(wg_session *session, const wg_message *message);
+/* The peer's program connects to us by the id that ours named: so nobody awaits the pipe at either
+ * end, and both connects end, ours with the next turn of the loop. */
+void wg_session_same_id(wg_session *session);
 /* Starts an attempt on the peer's word (responder), or finds it when it is known. WARP_OK with the
  * attempt, which may have ended already, or why not. */
 int wg_session_open_attempt(wg_session *session, const wg_message *message, warp_attempt **out);
@@ -350,13 +366,26 @@ bool wg_crossing_ended(wg_connect *connect, const warp_key *peer, const wg_sessi
 /* Whose connect gets the pipe of a session that the peer began; NULL: nobody's. */
 wg_session *wg_crossing_heir(const wg_session *session, const wg_candidate *candidate);
 
+/* ---- records that come by themselves --------------------------------------------------------- */
+
+/* Of one session: a peer that changes its addresses more often has other troubles. */
+enum { WG_RECORD_RENEWALS = 4 };
+
+/* What a checked message tells of records: takes the peer's in it if it is newer than what the
+ * session goes by, and sends ours if the peer goes by one with other addresses. */
+void wg_session_heed_records(wg_session *session, const wg_message *message);
+
 /* ---- asking the peer for its record ---------------------------------------------------------- */
 
 enum { WG_ATTEMPT_ASKS = 0 }; /* number of the attempt of a session that is no connect */
 
-/* Adds the attempt that asks, if the peer's record is old, or that is all the session is for.
- * WARP_NOMEM; and where it would be needed: WARP_EXPIRED, WARP_NO_SERVER, WARP_UNREACHABLE. */
+/* Adds the attempt that asks, if the peer's record is old or lacks an address that the peer may
+ * have learned since, or that is all the session is for. WARP_NOMEM; and where it would be needed:
+ * WARP_EXPIRED, WARP_NO_SERVER, WARP_UNREACHABLE. */
 int wg_ask_build(wg_session *session);
+/* Is the peer's record one of those that a node issues before it has learned all its addresses? A
+ * newer one may follow within seconds. */
+bool wg_ask_is_early(const wg_session *session);
 /* The peer's checked record has come to a session that only asks, which ends. */
 void wg_asking_answered(wg_session *session, const uint8_t *record, size_t len);
 /* Does the plugin bring pipes, or only messages? */
@@ -399,10 +428,13 @@ void wg_explain_answer(wg_session *session);
 void wg_explain_message(wg_connect *connect, const warp_key *sender, const wg_message *message);
 /* Asks the peer for its report. False when that cannot be sent. */
 bool wg_explain_ask(wg_session *session);
+/* A connect whose caller wants to have it explained takes the memory for that with it, since the
+ * call is promised. WARP_NOMEM. */
+int wg_explain_promise(wg_session *session);
 /* The session is over: if its caller wants to have it explained, he gets this report, with the
- * peer's rows in it when it `comes`. Out of memory, nothing is explained. */
-void wg_explain_begin(const wg_session *session, const wg_session *caller,
-                      const warp_report *report, bool comes);
+ * peer's rows in it when it `comes`. */
+void wg_explain_begin(const wg_session *session, wg_session *caller, const warp_report *report,
+                      bool comes);
 /* Forgets all that wait. */
 void wg_explain_cancel(wg_connect *connect);
 
@@ -422,7 +454,8 @@ struct wg_connect {
   wg_record record;
   wg_contact_self self;
   uint8_t record_bytes[WARP_RECORD_MAX];
-  size_t record_len; /* 0: no record yet */
+  size_t record_len;       /* 0: no record yet */
+  uint64_t moved_sequence; /* of the first record with the present addresses */
   wg_gateway gateways[WG_RECORD_ENDPOINTS];
   wg_unheard unheard; /* what peers' words have us send */
   wg_list sessions, inbound, dead;
@@ -431,11 +464,16 @@ struct wg_connect {
   wg_ended ended[WG_ENDED_MAX]; /* the latest of peers' sessions: a message that comes late
                                         must not begin one again */
   size_t ended_next;
+  wg_connect_wants wants;
   wg_connect_on_pipe on_pipe;
   wg_connect_on_miss on_miss;
   void *listen_arg;
-  wg_timer reaper;            /* frees the dead with the next turn of the loop */
-  struct wg_tls_trust *trust; /* authorities for TLS with servers; NULL until they are needed */
+  warp_pipe_on_msg tap; /* of incoming pipes; NULL: none */
+  void *tap_arg;
+  wg_timer reaper;              /* frees the dead with the next turn of the loop */
+  struct wg_tls_context *trust; /* authorities for TLS with servers; NULL until they are needed */
+  unsigned unsettled;           /* bits of wg_unsettled */
+  unsigned stopping; /* plugins' stop on the stack: whose session is about to change its state */
   bool closing;
   void (*closed)(void *arg);
   void *closed_arg;
@@ -445,11 +483,16 @@ struct wg_connect {
 void wg_connect_bury(wg_connect *connect, wg_session *session);
 /* The shared socket of an endpoint of our record; NULL: there is none. */
 wg_mux *wg_connect_mux(const wg_connect *connect, size_t endpoint);
+/* A message of this session that comes from this peer later does not begin it. */
+void wg_connect_remember(wg_connect *connect, const warp_key *peer, const wg_session_id *id);
 /* Lets a peer's session in, or says why not. WARP_CANCELED: it gets no answer; WARP_STATE: a
- * connect of ours to it goes first, and it was told so. The policy is asked before anything else
- * happens on a stranger's word, and may close the node. `record` gets the sender's. */
+ * connect of ours to it goes first, and it was told so, or its id is that of a session with
+ * somebody else, who keeps it. The policy is asked before anything else happens on a stranger's
+ * word, and may close the node. `record` gets the sender's. */
 int wg_connect_admit(wg_connect *connect, const warp_key *sender, const wg_message *message,
                      wg_record *record, wg_session **out);
 wg_session *wg_connect_find(wg_connect *connect, const wg_session_id *id);
+/* Is there somebody for a pipe that a peer brings by the session with this id? */
+bool wg_connect_wanted(const wg_connect *connect, const warp_key *peer, const wg_session_id *id);
 
 #endif

@@ -42,18 +42,15 @@ static int fail(char *why, size_t room, const char *text, const char *reason) {
   return WARP_INVALID;
 }
 
-static int store(wg_settings *out, const warp_setting *setting, uint64_t value) {
+static void store(wg_settings *out, const warp_setting *setting, uint64_t value) {
   for (size_t i = 0; i < out->count; i++) {
     if (out->values[i].setting == setting) {
       out->values[i].value = value;
-      return WARP_OK;
+      return;
     }
   }
-  if (out->count == WG_SETTINGS_MAX)
-    return WARP_LIMIT;
   out->values[out->count].setting = setting;
   out->values[out->count++].value = value;
-  return WARP_OK;
 }
 
 static int read_one(wg_settings *out, const char *text, wg_plugin_list plugins, char *why,
@@ -80,15 +77,17 @@ static int read_one(wg_settings *out, const char *text, wg_plugin_list plugins, 
              (unsigned long long)setting->least, (unsigned long long)setting->most);
     return fail(why, room, text, range);
   }
-  return store(out, setting, value) == WARP_OK ? WARP_OK : fail(why, room, text, "one too many");
+  store(out, setting, value);
+  return WARP_OK;
 }
 
 int wg_settings_read(wg_settings *out, const char *const *list, wg_plugin_list plugins, char *why,
                      size_t room) {
   *out = (wg_settings){0};
   int status = WARP_OK;
-  for (; list != NULL && *list != NULL && status == WARP_OK; list++)
-    status = read_one(out, *list, plugins, why, room);
+  for (size_t i = 0; list != NULL && list[i] != NULL && status == WARP_OK; i++)
+    status = i < WG_SETTINGS_MAX ? read_one(out, list[i], plugins, why, room)
+                                 : fail(why, room, list[i], "one too many");
   return status;
 }
 

@@ -29,6 +29,8 @@ static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_a
 }
 
 int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socket **out) {
+  if (attempt == NULL || out == NULL)
+    return WARP_INVALID;
   wg_env *env = env_of(attempt);
   if (attempt->state != WG_ATTEMPT_RUNNING)
     return WARP_STATE;
@@ -55,11 +57,18 @@ int warp_attempt_udp(warp_attempt *attempt, warp_udp_received cb, warp_udp_socke
 }
 
 void warp_udp_socket_local(const warp_udp_socket *socket, warp_addr *out) {
-  env_of(socket->attempt)->ops->udp_local(socket->udp, out);
+  if (out == NULL)
+    return;
+  if (socket != NULL)
+    env_of(socket->attempt)->ops->udp_local(socket->udp, out);
+  else
+    *out = (warp_addr){0};
 }
 
 int warp_udp_socket_send(warp_udp_socket *socket, const warp_addr *to, const void *data,
                          size_t len) {
+  if (socket == NULL || to == NULL || (data == NULL && len > 0))
+    return WARP_INVALID;
   return env_of(socket->attempt)->ops->udp_send(socket->udp, to, data, len);
 }
 
@@ -77,7 +86,7 @@ static void close_socket(warp_udp_socket *socket) {
 }
 
 void warp_udp_socket_close(warp_udp_socket *socket) {
-  if (socket->path == NULL || !wg_path_stands_on(socket->path, socket))
+  if (socket != NULL && (socket->path == NULL || !wg_path_stands_on(socket->path, socket)))
     close_socket(socket);
 }
 

@@ -11,6 +11,10 @@
 
 struct warp_gate {
   warp_node *node;
+  bool started;    /* the node is */
+  bool renewed;    /* registered once more, because the record changed meanwhile */
+  bool registered; /* it was tried, and came to `name_status` */
+  int name_status;
   bool closing; /* the node is */
   bool closed;  /* by the program */
   char name[WARP_PEER_NAME_LEN];
@@ -30,6 +34,7 @@ typedef struct gate_dial {
   warp_gate *gate;
   warp_connect_options options;
   char *plugins;
+  warp_pipe_id id;
   warp_on_connect cb;
   void *arg;
 } gate_dial;
@@ -62,19 +67,38 @@ static void shut(warp_gate *gate, int status) {
   warp_node_close(gate->node, free_gate, gate);
 }
 
-static void on_registered(void *arg, int status, const uint8_t *record, size_t len) {
-  (void)record;
-  (void)len;
-  warp_gate *gate = arg;
-  if (gate->closing)
+static void on_registered(void *arg, int status, const uint8_t *record, size_t len);
+
+/* Once both are known, the node's start and what became of the name. */
+static void settle(warp_gate *gate) {
+  if (gate->closing || !gate->started || !gate->registered)
     return;
+  int status = gate->name_status;
+  if (status == WARP_OK && !gate->renewed && !wg_node_also_stands(gate->node)) {
+    /* What the start has learned since, as a port that the router opened, is registered too. */
+    gate->renewed = true;
+    gate->registered = false;
+    status = warp_node_register(gate->node, gate->name, on_registered, gate);
+    if (status == WARP_OK)
+      return;
+  }
   if (status == WARP_OK)
     complete(gate, WARP_OK);
   else
     shut(gate, status);
 }
 
+static void on_registered(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)record;
+  (void)len;
+  warp_gate *gate = arg;
+  gate->registered = true;
+  gate->name_status = status;
+  settle(gate);
+}
+
 static void on_started(void *arg, warp_node *node, int status) {
+  (void)node;
   warp_gate *gate = arg;
   if (gate->closing)
     return;
@@ -83,26 +107,8 @@ static void on_started(void *arg, warp_node *node, int status) {
     free(gate);
     return;
   }
-  gate->node = node;
-  status = warp_node_register(node, gate->name, on_registered, gate);
-  if (status != WARP_OK)
-    shut(gate, status);
-}
-
-/* Without a name: one that stays the same on this machine. */
-static int machine_name(wg_env *env, const warp_conf *conf, char out[WARP_NAME_MAX + 1]) {
-  uint8_t machine[WG_MACHINE_ID_LEN];
-  int status = wg_machine_id(env, conf->machine_id, machine);
-  if (status == WARP_OK) {
-    /* A name is public and the machine id is not: a tag of no key tells nothing of it. */
-    static const warp_key no_key;
-    uint8_t tag[WG_MACHINE_ID_LEN];
-    char hex[2 * WG_MACHINE_ID_LEN + 1];
-    wg_machine_tag(machine, &no_key, tag);
-    wg_hex_encode(tag, sizeof tag, hex);
-    snprintf(out, WARP_NAME_MAX + 1, "m-%s", hex);
-  }
-  return status;
+  gate->started = true;
+  settle(gate);
 }
 
 int wg_gate_open(wg_env *env, const char *name, const warp_conf *conf, warp_gate_on_open cb,
@@ -116,7 +122,8 @@ int wg_gate_open(wg_env *env, const char *name, const warp_conf *conf, warp_gate
   wg_name_set *set = &gate->names;
   int status = wg_name_set_init(set, conf->name_servers, conf->default_name_servers);
   if (status == WARP_OK)
-    status = name != NULL ? wg_name_normalize(name, set, plain) : machine_name(env, conf, plain);
+    status = name != NULL ? wg_name_normalize(name, set, plain)
+                          : wg_machine_name(env, conf->machine_id, conf->data_dir, plain);
   warp_conf copy = *conf;
   if (copy.key_name == NULL)
     copy.key_name = plain; /* the node copies it */
@@ -126,6 +133,8 @@ int wg_gate_open(wg_env *env, const char *name, const warp_conf *conf, warp_gate
     snprintf(gate->name, sizeof gate->name, "%s%s", plain, set->suffix);
     status = wg_node_start(env, &copy, on_started, gate, &gate->node);
   }
+  if (status == WARP_OK)
+    wg_node_also_register(gate->node, gate->name, on_registered, gate);
   if (status != WARP_OK) {
     free(gate);
     return status;
@@ -187,6 +196,10 @@ int warp_gate_connect(warp_gate *gate, const char *name, const warp_connect_opti
     dial->options = *options;
     if (options->plugins != NULL && (dial->plugins = strdup(options->plugins)) == NULL)
       status = WARP_NOMEM;
+    if (options->id != NULL) {
+      dial->id = *options->id;
+      dial->options.id = &dial->id;
+    }
   }
   if (status == WARP_OK)
     status = warp_node_lookup(gate->node, name, on_found, dial);
@@ -195,6 +208,15 @@ int warp_gate_connect(warp_gate *gate, const char *name, const warp_connect_opti
     free(dial);
   }
   return status;
+}
+
+int warp_gate_connect_record(warp_gate *gate, const uint8_t *record, size_t len,
+                             const warp_connect_options *options, warp_on_connect cb, void *arg) {
+  if (gate == NULL || record == NULL || cb == NULL)
+    return WARP_INVALID;
+  if (!gate->opened || gate->closing)
+    return WARP_STATE;
+  return warp_auto_connect(gate->node, record, len, options, cb, arg);
 }
 
 /* ---- links ----------------------------------------------------------------------------------- */
@@ -235,25 +257,42 @@ static void on_connected(void *arg, warp_pipe *pipe, int status, const warp_repo
   dial.cb(dial.arg, link, status, report);
 }
 
-int warp_gate_connect_link(warp_gate *gate, const char *name, const warp_connect_options *options,
-                           warp_on_link cb, void *arg) {
+/* To the owner of a name, or of a record. */
+static int connect_link(warp_gate *gate, const char *name, const uint8_t *record, size_t len,
+                        const warp_connect_options *options, warp_on_link cb, void *arg) {
   if (cb == NULL || (options != NULL && options->on_explained != NULL))
     return WARP_INVALID;
   link_dial *dial = malloc(sizeof *dial);
   if (dial == NULL)
     return WARP_NOMEM;
   *dial = (link_dial){.cb = cb, .arg = arg};
-  int status = warp_gate_connect(gate, name, options, on_connected, dial);
+  int status = record != NULL
+                   ? warp_gate_connect_record(gate, record, len, options, on_connected, dial)
+                   : warp_gate_connect(gate, name, options, on_connected, dial);
   if (status != WARP_OK)
     free(dial);
   return status;
 }
 
+int warp_gate_connect_link(warp_gate *gate, const char *name, const warp_connect_options *options,
+                           warp_on_link cb, void *arg) {
+  return connect_link(gate, name, NULL, 0, options, cb, arg);
+}
+
+int warp_gate_connect_link_record(warp_gate *gate, const uint8_t *record, size_t len,
+                                  const warp_connect_options *options, warp_on_link cb, void *arg) {
+  return record == NULL ? WARP_INVALID : connect_link(gate, NULL, record, len, options, cb, arg);
+}
+
+/* The set of who uses the default servers, whichever they are. */
+static const wg_name_set default_set = {.suffix = WG_NAME_DEFAULT_SUFFIX,
+                                        .own = WG_NAME_DEFAULT_SUFFIX};
+
 int warp_peer_find(const warp_gate *gate, const char *name, warp_peer *out) {
+  const wg_name_set *set = gate != NULL ? &gate->names : &default_set;
   char plain[WARP_NAME_MAX + 1];
-  if (gate == NULL || name == NULL || out == NULL ||
-      wg_name_normalize(name, &gate->names, plain) != WARP_OK)
+  if (name == NULL || out == NULL || wg_name_normalize(name, set, plain) != WARP_OK)
     return WARP_INVALID;
-  snprintf(out->name, sizeof out->name, "%s%s", plain, gate->names.suffix);
+  snprintf(out->name, sizeof out->name, "%s%s", plain, set->suffix);
   return WARP_OK;
 }

@@ -17,6 +17,8 @@ int wg_identity_generate(wg_identity **out);
  * versioned, mode 0600, replaced atomically. A damaged or foreign file is never overwritten:
  * WARP_MALFORMED, WARP_VERSION. WARP_PERMISSION, WARP_IO, WARP_INVALID (name). */
 int wg_identity_load(wg_env *env, const char *dir, const char *name, wg_identity **out);
+/* Can a key file of this name be read, whatever is in it? */
+bool wg_identity_exists(wg_env *env, const char *dir, const char *name);
 /* Wipes the key. NULL is allowed. */
 void wg_identity_free(wg_identity *identity);
 const warp_key *wg_identity_key(const wg_identity *identity);
@@ -70,6 +72,14 @@ int wg_machine_id(wg_env *env, const char *override, uint8_t out[WG_MACHINE_ID_L
  * what it read in a record of ours. */
 void wg_machine_tag(const uint8_t machine[WG_MACHINE_ID_LEN], const warp_key *key,
                     uint8_t out[WG_MACHINE_ID_LEN]);
+
+/* A stable name for a machine that was given none: "m-" and 32 hex digits. With `override` it
+ * follows from that; else from the lowest hardware address that is burnt in (of several the first
+ * one whose name has a key in `dir` already), else from the default interface's, else from the
+ * hardware identifiers. WARP_NOT_FOUND, WARP_INVALID (override), WARP_NOMEM. */
+enum { WG_MACHINE_NAME_LEN = 2 + 2 * WG_MACHINE_ID_LEN + 1 };
+int wg_machine_name(wg_env *env, const char *override, const char *dir,
+                    char out[WG_MACHINE_NAME_LEN]);
 
 /* The listen port number `turn` (0 is the first choice, then a fixed sequence): a hash of the
  * machine id into 10000-60000, never one of SIP's (5060, 5061) nor of the common RTP range

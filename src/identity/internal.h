@@ -14,9 +14,13 @@ struct wg_identity {
 /* Sizes of P-256: a scalar, a coordinate, the x coordinate that ECDH gives. */
 enum { WG_SCALAR_LEN = 32 };
 
-/* Clears OpenSSL's error queue of this thread and returns `status`: an error left behind would be
- * taken for its own by whoever asks SSL_get_error next. */
+/* Clears OpenSSL's error queue of this thread and returns `status`, or WARP_NOMEM when that is what
+ * the queue says: an error left behind would be taken for its own by whoever asks SSL_get_error
+ * next. */
 int wg_crypto_failed(int status);
+
+/* SHA-256, also when there is no memory. */
+void wg_sha256(const void *data, size_t len, uint8_t out[32]);
 
 /* The public key for OpenSSL; NULL when it is no point of the curve. Free with EVP_PKEY_free. */
 EVP_PKEY *wg_key_to_pkey(const warp_key *key);

@@ -8,7 +8,6 @@
 #include <openssl/err.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
-#include <openssl/sha.h>
 #include <string.h>
 
 /* An uncompressed point (SEC 1 section 2.3.3): 4, x, y. */
@@ -19,7 +18,9 @@ enum { SIGNATURE_DER_MAX = 72 };
 static char curve_name[] = "P-256";
 
 int wg_crypto_failed(int status) {
-  ERR_clear_error();
+  for (unsigned long error; (error = ERR_get_error()) != 0;) {
+    status = ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE ? WARP_NOMEM : status;
+  }
   return status;
 }
 
@@ -149,7 +150,7 @@ bool wg_key_equal(const warp_key *a, const warp_key *b) {
 }
 
 void wg_key_hash(const warp_key *key, uint8_t out[32]) {
-  SHA256(key->bytes, sizeof key->bytes, out);
+  wg_sha256(key->bytes, sizeof key->bytes, out);
 }
 
 /* ---- signatures ------------------------------------------------------------------------------ */
@@ -162,7 +163,8 @@ int wg_identity_sign(const wg_identity *identity, const char *context, const voi
   bool ok = ctx != NULL && EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, identity->pkey) == 1 &&
             EVP_DigestSignUpdate(ctx, context, strlen(context) + 1) == 1 &&
             EVP_DigestSignUpdate(ctx, data, len) == 1 &&
-            EVP_DigestSignFinal(ctx, der, &der_len) == 1;
+            EVP_DigestSignFinal(ctx, der, &der_len) == 1 &&
+            der_len <= sizeof der; /* lacking memory, it may succeed with a length of -1 */
   EVP_MD_CTX_free(ctx);
   const uint8_t *at = der;
   ECDSA_SIG *parts = ok ? d2i_ECDSA_SIG(NULL, &at, (long)der_len) : NULL;

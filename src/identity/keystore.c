@@ -1,6 +1,7 @@
 /*
- * The keystore: one small file per key, `<name>.key` in the data folder, written through the
- * environment (mode 0600, replaced atomically). docs/protocol.md describes its bytes.
+ * The keystore: one small file per key, `<name>.key` in the data folder, made through the
+ * environment (mode 0600, whole or not at all, and never written over). docs/protocol.md describes
+ * its bytes.
  */
 #include "identity/internal.h"
 #include "wire/packet.h"
@@ -97,7 +98,7 @@ static int keystore_create(wg_env *env, const char *dir, const char *file, wg_id
     status = keystore_encode(identity, bytes, sizeof bytes, &len);
   }
   if (status == WARP_OK) {
-    status = env->ops->file_write(env, dir, file, bytes, len);
+    status = env->ops->file_create(env, dir, file, bytes, len);
   }
   OPENSSL_cleanse(bytes, sizeof bytes);
   if (status != WARP_OK) {
@@ -108,22 +109,50 @@ static int keystore_create(wg_env *env, const char *dir, const char *file, wg_id
   return WARP_OK;
 }
 
-int wg_identity_load(wg_env *env, const char *dir, const char *name, wg_identity **out) {
-  if (name == NULL || !name_valid(name)) {
-    return WARP_INVALID;
+enum { FILE_NAME_LEN = KEY_NAME_MAX + sizeof ".key" };
+
+static bool file_of(const char *name, char out[FILE_NAME_LEN]) {
+  bool valid = name != NULL && name_valid(name);
+  if (valid) {
+    snprintf(out, FILE_NAME_LEN, "%s.key", name);
   }
-  char file[KEY_NAME_MAX + sizeof ".key"];
-  snprintf(file, sizeof file, "%s.key", name);
+  return valid;
+}
+
+bool wg_identity_exists(wg_env *env, const char *dir, const char *name) {
+  char file[FILE_NAME_LEN];
+  uint8_t bytes[KEYSTORE_MAX];
+  size_t len = 0;
+  bool there = file_of(name, file) &&
+               env->ops->file_read(env, dir, file, bytes, sizeof bytes, &len) == WARP_OK;
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  return there;
+}
+
+static int keystore_read(wg_env *env, const char *dir, const char *file, wg_identity **out) {
   uint8_t bytes[KEYSTORE_MAX];
   size_t len = 0;
   int status = env->ops->file_read(env, dir, file, bytes, sizeof bytes, &len);
   if (status == WARP_OK) {
     status = keystore_decode(bytes, len, out);
-  } else if (status == WARP_NOT_FOUND) {
-    status = keystore_create(env, dir, file, out);
   } else if (status == WARP_TOO_BIG) {
     status = WARP_MALFORMED;
   }
   OPENSSL_cleanse(bytes, sizeof bytes);
+  return status;
+}
+
+int wg_identity_load(wg_env *env, const char *dir, const char *name, wg_identity **out) {
+  char file[FILE_NAME_LEN];
+  if (!file_of(name, file)) {
+    return WARP_INVALID;
+  }
+  int status = keystore_read(env, dir, file, out);
+  if (status == WARP_NOT_FOUND) {
+    status = keystore_create(env, dir, file, out);
+    if (status == WARP_STATE) { /* another process has just made it: its key is the one */
+      status = keystore_read(env, dir, file, out);
+    }
+  }
   return status;
 }

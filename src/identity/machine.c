@@ -2,7 +2,6 @@
 #include "base/bytes.h"
 #include "identity/internal.h"
 
-#include <openssl/sha.h>
 #include <string.h>
 
 static const char machine_salt[] = "warpgate machine v1";
@@ -30,7 +29,7 @@ int wg_machine_id(wg_env *env, const char *override, uint8_t out[WG_MACHINE_ID_L
     }
   }
   uint8_t digest[32];
-  SHA256(input, sizeof machine_salt + len, digest);
+  wg_sha256(input, sizeof machine_salt + len, digest);
   memcpy(out, digest, WG_MACHINE_ID_LEN);
   return WARP_OK;
 }
@@ -42,7 +41,7 @@ void wg_machine_tag(const uint8_t machine[WG_MACHINE_ID_LEN], const warp_key *ke
   memcpy(input + sizeof tag_salt, machine, WG_MACHINE_ID_LEN);
   memcpy(input + sizeof tag_salt + WG_MACHINE_ID_LEN, key->bytes, WARP_KEY_LEN);
   uint8_t digest[32];
-  SHA256(input, sizeof input, digest);
+  wg_sha256(input, sizeof input, digest);
   memcpy(out, digest, WG_MACHINE_ID_LEN);
 }
 
@@ -54,7 +53,7 @@ uint16_t wg_listen_port(const uint8_t machine[WG_MACHINE_ID_LEN], unsigned turn)
   memcpy(input, port_salt, sizeof port_salt);
   memcpy(input + sizeof port_salt, machine, WG_MACHINE_ID_LEN);
   uint8_t digest[32];
-  SHA256(input, sizeof input, digest);
+  wg_sha256(input, sizeof input, digest);
   wg_reader reader = wg_reader_init(digest, sizeof digest);
   uint64_t first = wg_read_u64(&reader) % PORT_COUNT;
   /* A step without a common factor with 40000 = 2^6 * 5^4 comes by every port once before it

@@ -107,7 +107,16 @@ static void end(warp_link *link, int status) {
   move(link, WG_LINK_ENDED);
 }
 
+/* The pipe or the association is gone: was that the end that the peer's link had announced? */
+static int how_it_went(const warp_link *link, int status) {
+  if (status != WARP_CLOSED && status != WARP_RESET) {
+    return status;
+  }
+  return link->got_close ? WARP_CLOSED : WARP_RESET;
+}
+
 void wg_link_break(warp_link *link, int status) {
+  status = how_it_went(link, status);
   if (link->state == WG_LINK_CLOSING) {
     end(link, link->got_done ? WARP_OK : status);
   } else if (link->state == WG_LINK_OPEN) {
@@ -286,11 +295,7 @@ void wg_link_input(warp_link *link, const uint8_t *data, size_t len) {
 
 /* The pipe has ended, and what came before is handed over. */
 static void pipe_is_over(warp_link *link) {
-  int status = link->pipe_status;
-  if (status == WARP_CLOSED && !link->got_close) {
-    status = WARP_RESET;
-  }
-  wg_link_break(link, status);
+  wg_link_break(link, link->pipe_status);
 }
 
 static void on_pipe_data(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len) {
@@ -332,6 +337,12 @@ static void on_soon(void *arg) {
 
 /* ---- closing --------------------------------------------------------------------------------- */
 
+/* All that is left is that the peer, which has closed, hears that what it sent has come. Once it
+ * has, it is gone, and over a plain pipe nothing repeats what it said last. */
+static bool is_farewell(const warp_link *link) {
+  return link->got_close && (link->got_done || !link->sent_end) && link->out.len == 0;
+}
+
 static void on_watch(void *arg) {
   warp_link *link = arg;
   uint64_t now_us = wg_now_us(link->env);
@@ -340,8 +351,11 @@ static void on_watch(void *arg) {
     link->moved_before = moved;
     link->moved_at_us = now_us;
   }
+  uint64_t still_ms = (now_us - link->moved_at_us) / 1000;
   wg_link_enter(link);
-  if (now_us - link->moved_at_us >= WARP_LINK_STALL_MS * UINT64_C(1000)) {
+  if (is_farewell(link) && still_ms >= WARP_LINK_FAREWELL_MS) {
+    wg_link_break(link, WARP_CLOSED);
+  } else if (still_ms >= WARP_LINK_STALL_MS) {
     wg_link_break(link, WARP_TIMEOUT);
   } else {
     wg_timer_start(link->env, &link->watch, WATCH_US, on_watch, link);
@@ -382,11 +396,9 @@ void warp_link_close(warp_link *link, warp_link_closed_cb cb, void *arg) {
 
 /* ---- for applications ------------------------------------------------------------------------ */
 
-int warp_link_open(warp_pipe *pipe, warp_link **out) {
+static int make(warp_pipe *pipe, warp_link **out) {
   warp_pipe_info info;
-  if (out == NULL || warp_pipe_get_info(pipe, &info) != WARP_OK) {
-    return WARP_INVALID;
-  }
+  warp_pipe_get_info(pipe, &info);
   warp_link *link = calloc(1, sizeof *link);
   if (link == NULL) {
     return WARP_NOMEM;
@@ -407,10 +419,22 @@ int warp_link_open(warp_pipe *pipe, warp_link **out) {
   }
   warp_pipe_handlers handlers = {
       .on_data = on_pipe_data, .on_end = on_pipe_end, .on_drain = on_pipe_drain, .arg = link};
+  wg_pipe_unshare(pipe);
   warp_pipe_set_handlers(pipe, &handlers);
   push_out(link);
   *out = link;
   return WARP_OK;
+}
+
+int warp_link_open(warp_pipe *pipe, warp_link **out) {
+  if (pipe == NULL || out == NULL) {
+    return WARP_INVALID;
+  }
+  int status = wg_pipe_claim(pipe);
+  if (status == WARP_OK && (status = make(pipe, out)) != WARP_OK) {
+    wg_pipe_disclaim(pipe);
+  }
+  return status;
 }
 
 int warp_link_on_message(warp_link *link, warp_link_message_cb cb, void *arg) {

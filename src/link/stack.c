@@ -1,5 +1,7 @@
 #include "link/stack.h"
 
+#include "link/split.h"
+
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
@@ -26,22 +28,33 @@ void wg_stack_leave(void) {
   pthread_mutex_unlock(&lock);
 }
 
+static bool keep(wg_stack_port *port, const uint8_t *data, size_t len) {
+  uint8_t head[LENGTH_LEN] = {(uint8_t)(len >> 8), (uint8_t)len};
+  if (port->packets.len + len > PACKETS_MAX || !wg_queue_push(&port->packets, head, sizeof head)) {
+    return false;
+  }
+  if (!wg_queue_push(&port->packets, data, len)) {
+    port->packets.len -= sizeof head;
+    return false;
+  }
+  return true;
+}
+
 /* The stack sends: inside a call of it, so the lock is held. */
 static int output(void *address, void *data, size_t len, uint8_t tos, uint8_t set_df) {
   (void)tos;
   (void)set_df;
+  wg_split split;
+  uint8_t packet[WARP_MESSAGE_MAX];
+  size_t piece;
   for (wg_list *item = ports.next; item != &ports; item = item->next) {
     wg_stack_port *port = WG_CONTAINER(item, wg_stack_port, link);
     if (port->address != address) {
       continue;
     }
-    uint8_t head[LENGTH_LEN] = {(uint8_t)(len >> 8), (uint8_t)len};
-    if (len > WARP_MESSAGE_MAX || port->packets.len + len > PACKETS_MAX ||
-        !wg_queue_push(&port->packets, head, sizeof head)) {
-      port->dropped++;
-    } else if (!wg_queue_push(&port->packets, data, len)) {
-      port->packets.len -= sizeof head;
-      port->dropped++;
+    split = wg_split_begin(data, len);
+    while ((piece = wg_split_next(&split, packet, sizeof packet)) > 0) {
+      (void)keep(port, packet, piece);
     }
     return 0;
   }
@@ -60,11 +73,17 @@ static void start(void) {
   usrsctp_sysctl_set_sctp_reconfig_enable(0);
   usrsctp_sysctl_set_sctp_nrsack_enable(0);
   usrsctp_sysctl_set_sctp_pktdrop_enable(0);
-  usrsctp_sysctl_set_sctp_blackhole(2);     /* no answer to packets of no association */
-  usrsctp_sysctl_set_sctp_initial_cwnd(10); /* as RFC 6928 */
-  usrsctp_sysctl_set_sctp_max_burst_default(10);
+  usrsctp_sysctl_set_sctp_blackhole(2); /* no answer to packets of no association */
+  /* Both in steps of the congestion window, of which sctp.c makes several packets: less than RFC
+   * 6928 has TCP begin with, and no more at once than one segment that TCP hands to a network card.
+   */
+  usrsctp_sysctl_set_sctp_initial_cwnd(1);
+  usrsctp_sysctl_set_sctp_max_burst_default(8);
   usrsctp_sysctl_set_sctp_delayed_sack_time_default(20);
   usrsctp_sysctl_set_sctp_max_chunks_on_queue(1 << 14);
+  /* However often a chunk was lost: the pipe knows whether the peer is there. The stack would reset
+   * an association after thirty times, which one buffer that overflows on the way brings about. */
+  usrsctp_sysctl_set_sctp_max_retran_chunk(0);
 }
 
 void wg_stack_add(wg_stack_port *port, uint64_t now_us) {
@@ -98,25 +117,26 @@ void wg_stack_advance(wg_stack_port *port, uint64_t now_us) {
   wg_stack_leave();
 }
 
-size_t wg_stack_peek(wg_stack_port *port, uint8_t *out) {
-  size_t len = 0;
+void wg_stack_take(wg_stack_port *port, wg_queue *out) {
   wg_stack_enter();
-  if (port->packets.len > 0) {
-    const uint8_t *front = wg_queue_front(&port->packets);
-    len = (size_t)front[0] << 8 | front[1];
-    memcpy(out, front + LENGTH_LEN, len);
-  }
+  wg_queue taken = port->packets;
+  port->packets = *out;
   wg_stack_leave();
-  return len;
+  *out = taken;
 }
 
-void wg_stack_pop(wg_stack_port *port) {
-  wg_stack_enter();
-  if (port->packets.len > 0) {
-    const uint8_t *front = wg_queue_front(&port->packets);
-    wg_queue_drop(&port->packets, LENGTH_LEN + ((size_t)front[0] << 8 | front[1]));
+size_t wg_stack_packet(const wg_queue *packets, const uint8_t **out) {
+  if (packets->len == 0) {
+    return 0;
   }
-  wg_stack_leave();
+  const uint8_t *front = wg_queue_front(packets);
+  *out = front + LENGTH_LEN;
+  return (size_t)front[0] << 8 | front[1];
+}
+
+void wg_stack_drop(wg_queue *packets) {
+  const uint8_t *packet;
+  wg_queue_drop(packets, LENGTH_LEN + wg_stack_packet(packets, &packet));
 }
 
 size_t wg_stack_waiting(wg_stack_port *port) {

@@ -15,7 +15,6 @@ typedef struct wg_stack_port {
   void *address;      /* its name in the stack: a number that no other ever had */
   uint64_t offset_us; /* of its loop's clock to the stack's */
   wg_queue packets;   /* each with its length in two bytes before it */
-  unsigned long dropped;
 } wg_stack_port;
 
 /* Starts the stack, when it is the first one. */
@@ -29,11 +28,12 @@ void wg_stack_leave(void);
 /* The time at the port's loop: timers of the stack run. */
 void wg_stack_advance(wg_stack_port *port, uint64_t now_us);
 
-/* Copies the first packet that waits, at most WARP_MESSAGE_MAX bytes; returns its length, 0 without
- * one. */
-size_t wg_stack_peek(wg_stack_port *port, uint8_t *out);
+/* Exchanges the packets that wait for `out`, which is empty. */
+void wg_stack_take(wg_stack_port *port, wg_queue *out);
+/* The first packet of those, at most WARP_MESSAGE_MAX bytes; returns its length, 0 without one. */
+size_t wg_stack_packet(const wg_queue *packets, const uint8_t **out);
 /* Forgets that packet. */
-void wg_stack_pop(wg_stack_port *port);
+void wg_stack_drop(wg_queue *packets);
 /* Bytes that wait. */
 size_t wg_stack_waiting(wg_stack_port *port);
 

@@ -339,11 +339,10 @@ static bool take_answer(wg_probe_test *test, const wg_stun_message *message,
   return true;
 }
 
-/* May the address that a server names as its other one be asked? It must be as far out as the
- * server's own: nobody sends us into a private network by that. */
-static bool usable_other(const warp_addr *server, const warp_addr *other) {
+bool wg_nat_probe_may_ask(const warp_addr *server, const warp_addr *other) {
+  bool service = other->port < PORT_MIN && server->port >= PORT_MIN;
   return other->family == server->family && !wg_addr_same_ip(other, server) &&
-         other->port != server->port && other->port != 0 &&
+         other->port != server->port && other->port != 0 && !service &&
          wg_addr_get_scope(other) == wg_addr_get_scope(server);
 }
 
@@ -362,7 +361,10 @@ static void follow_up(wg_nat_probe *probe, const wg_probe_test *test,
                       const wg_stun_message *message) {
   warp_addr other;
   if (test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH) {
-    if (!wg_addr_equal(&test->mapped, &test->local)) {
+    /* Only where it said that it would answer from: a source that it forged is somebody else's. */
+    warp_addr same_ip = wg_addr_with_port(&test->server, probe->other.port);
+    const warp_addr *told = test->kind == WG_PROBE_CHANGE_PORT ? &same_ip : &probe->other;
+    if (!wg_addr_equal(&test->mapped, &test->local) && wg_addr_equal(&test->from, told)) {
       add_test(probe, WG_PROBE_FILTERING, WG_PROBE_REUSE, &test->from, test->owner);
     }
     return;
@@ -371,7 +373,7 @@ static void follow_up(wg_nat_probe *probe, const wg_probe_test *test,
     add_samples(probe, test);
   }
   if (!probe->filtering && wg_stun_find_addr(message, WG_STUN_OTHER_ADDRESS, &other) &&
-      usable_other(&test->server, &other)) {
+      wg_nat_probe_may_ask(&test->server, &other)) {
     add_other_tests(probe, test, &other);
   }
   add_hairpin_tests(probe);

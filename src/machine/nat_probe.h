@@ -125,6 +125,10 @@ typedef struct wg_nat_probe {
   uint8_t out[WG_PROBE_PACKET_LEN];
 } wg_nat_probe;
 
+/* May the address that a server names as its other one be asked? It must be as far out as the
+ * server's own, so that nobody sends us into a private network by that, and no service's: below
+ * 1024 there is none that is asked over STUN, unless the configured server is there itself. */
+bool wg_nat_probe_may_ask(const warp_addr *server, const warp_addr *other);
 /* WARP_INVALID (no servers or too many, of different families, no random), WARP_IO (no randomness).
  */
 int wg_nat_probe_start(wg_nat_probe *probe, const wg_probe_options *options, uint64_t now_us);

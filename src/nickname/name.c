@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum { DERIVED_PREFIX_LEN = 2, DERIVED_DIGITS = 20, SET_DIGITS = 6 };
-static const char default_suffix[] = ".p2p";
+static const char default_suffix[] = WG_NAME_DEFAULT_SUFFIX;
 static const char derived_prefix[] = "n-";
 static const char base32[] = "abcdefghijklmnopqrstuvwxyz234567"; /* RFC 4648 section 6 */
 

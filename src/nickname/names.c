@@ -24,6 +24,9 @@ int wg_names_open(const wg_names_options *options, wg_names **out) {
       free(names);
       return WARP_INVALID;
     }
+    if (options->loopback_only && !wg_host_is_loopback(server->name.host)) {
+      names->server_count--;
+    }
   }
   int status = wg_name_set_init(&names->set, options->servers, options->defaults);
   if (status != WARP_OK) {

@@ -13,6 +13,7 @@ enum {
 };
 /* Room for a suffix: its dot, up to six characters and the NUL. */
 enum { WG_NAME_SUFFIX_LEN = 8 };
+#define WG_NAME_DEFAULT_SUFFIX ".p2p"
 
 /* A set of name servers, by which names are told apart: "alice" of one set is not "alice" of
  * another. Each set has a suffix of its own, a dot and six base32 digits of a hash over its
@@ -35,6 +36,7 @@ typedef struct wg_names_options {
   const char *const *servers;  /* "host:port", NULL-terminated; may be empty */
   const char *const *defaults; /* the default set, likewise; NULL or empty: `servers` are */
   uint32_t timeout_ms;         /* of one request, over all retries */
+  bool loopback_only;          /* servers elsewhere are not asked */
 } wg_names_options;
 
 /* WARP_INVALID (a server's text), WARP_NOMEM, WARP_IO (no digest). */

@@ -59,7 +59,7 @@ int wg_node_issue_record(warp_node *node) {
   memset(record->endpoints, 0, sizeof record->endpoints);
   record->endpoint_count = 0;
   for (size_t i = 0; i < node->uplink_count; i++) {
-    fill_endpoint(node, &node->uplinks[i], &record->endpoints[record->endpoint_count++]);
+    fill_endpoint(node, node->uplinks[i], &record->endpoints[record->endpoint_count++]);
   }
   record->broker_count =
       copy_hints(record->brokers, node->conf.brokers, wg_node_broker_count(node));
@@ -75,6 +75,7 @@ int wg_node_issue_record(warp_node *node) {
 
 static int new_connect(warp_node *node) {
   wg_connect_config config = {.env = node->env,
+                              .log = &node->log,
                               .clock = &node->clock,
                               .identity = node->identity,
                               .router = node->router,
@@ -90,7 +91,7 @@ static int new_connect(warp_node *node) {
                               .relay_count = node->relay_count,
                               .no_punching = !node->conf.enable_punching};
   for (size_t i = 0; i < node->uplink_count; i++)
-    config.muxes[i] = &node->uplinks[i].mux;
+    config.muxes[i] = &node->uplinks[i]->mux;
   memcpy(config.machine, node->machine, sizeof config.machine);
   return wg_connect_new(&config, &node->connect);
 }
@@ -108,10 +109,17 @@ static void plan_renewal(warp_node *node) {
   wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_LIFETIME_S * 500000, on_renew, node);
 }
 
+void wg_node_renew_later(warp_node *node) {
+  wg_timer_start(node->env, &node->renew, (uint64_t)WG_RECORD_AGAIN_MS * 1000, on_renew, node);
+}
+
 void wg_node_build_address(warp_node *node) {
   int status = new_connect(node);
-  if (status == WARP_OK)
+  if (status == WARP_OK) {
+    wg_node_take_incoming(node);
+    wg_node_expect_mappings(node);
     status = wg_node_issue_record(node);
+  }
   if (status != WARP_OK) {
     wg_node_start_failed(node, status);
     return;

@@ -215,8 +215,8 @@ static bool look_up(wg_timekeeper *keeper, keeper_name *name, const char *text) 
   wg_server_name parsed;
   *name = (keeper_name){.keeper = keeper};
   if (wg_server_name_parse_usual(text, WG_NTP_PORT, &parsed) != WARP_OK) {
-    wg_logf(&env->log, WARP_LOG_WARN, "NTP server \"%.80s\" is not written as host or host:port",
-            text);
+    wg_logf(keeper->options.log, WARP_LOG_WARN,
+            "NTP server \"%.80s\" is not written as host or host:port", text);
     return false;
   }
   return env->ops->resolve(env, parsed.host, parsed.port, 0, on_resolved, name, &name->resolve) ==
@@ -264,6 +264,11 @@ int wg_timekeeper_open(const wg_timekeeper_options *options, wg_timekeeper **out
   wg_timer_start(options->env, &keeper->timer, 0, begin, keeper);
   *out = keeper;
   return WARP_OK;
+}
+
+void wg_timekeeper_move(wg_timekeeper *keeper, const warp_addr *local4, const warp_addr *local6) {
+  keeper->options.local4 = local4 != NULL ? *local4 : (warp_addr){0};
+  keeper->options.local6 = local6 != NULL ? *local6 : (warp_addr){0};
 }
 
 void wg_timekeeper_go_on(wg_timekeeper *keeper) {

@@ -26,7 +26,8 @@ typedef void (*wg_timekeeper_cb)(void *arg, const wg_clock_result *result, size_
 
 typedef struct wg_timekeeper_options {
   wg_env *env;
-  wg_clock *clock; /* written; must outlive the keeper */
+  const wg_log *log; /* borrowed */
+  wg_clock *clock;   /* written; must outlive the keeper */
   /* Addresses to ask from, port 0; family 0: not. */
   warp_addr local4, local6;
   /* "host" or "host:port", NULL-terminated; the first WG_CLOCK_SERVERS are used. Each has one vote,
@@ -39,6 +40,8 @@ typedef struct wg_timekeeper_options {
 
 /* Starts the first round. WARP_NOMEM. */
 int wg_timekeeper_open(const wg_timekeeper_options *options, wg_timekeeper **out);
+/* Asks from these addresses from the next round on; NULL: not over that family. */
+void wg_timekeeper_move(wg_timekeeper *keeper, const warp_addr *local4, const warp_addr *local6);
 /* Goes on with the further rounds; without it there is only the first. */
 void wg_timekeeper_go_on(wg_timekeeper *keeper);
 /* NULL is allowed. Nothing of it runs afterwards. */

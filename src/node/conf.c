@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Entries of one list that are copied; more than any limit of the parts that use them. */
-enum { WG_CONF_LIST_MAX = WG_SETTINGS_MAX };
+/* Entries of one list that are copied: more than any limit of the parts that use them, so that
+ * those see when there is one too many. */
+enum { WG_CONF_LIST_MAX = WG_SETTINGS_MAX + 1 };
 
 warp_conf warp_conf_default(void) {
   return (warp_conf){
@@ -48,7 +49,32 @@ static bool copy_string(warp_node *node, const char **text) {
   return *text != NULL;
 }
 
-static bool copy_list(warp_node *node, const char *const **list) {
+/* A node that keeps to loopback asks no server that is elsewhere, nor anybody for its address. What
+ * is no server's name at all is left to who reads it, and says so. */
+static bool is_elsewhere(const warp_node *node, const char *text) {
+  wg_relay_name relay;
+  wg_server_name server;
+  const char *host = NULL;
+  if (wg_relay_name_parse(text, &relay) == WARP_OK)
+    host = relay.server.host;
+  else if (wg_server_name_parse_usual(text, WG_NTP_PORT, &server) == WARP_OK)
+    host = server.host;
+  if (!node->conf.loopback_only || host == NULL || wg_host_is_loopback(host))
+    return false;
+  wg_logf(&node->log, WARP_LOG_WARN, "server %s is left out: it is not on loopback", host);
+  return true;
+}
+
+static void drop_elsewhere(const warp_node *node, const char **list) {
+  size_t kept = 0;
+  for (size_t i = 0; list[i] != NULL; i++) {
+    if (!is_elsewhere(node, list[i]))
+      list[kept++] = list[i];
+  }
+  list[kept] = NULL;
+}
+
+static bool copy_list(warp_node *node, const char *const **list, bool of_servers) {
   size_t count = 0;
   while (*list != NULL && count < WG_CONF_LIST_MAX && (*list)[count] != NULL)
     count++;
@@ -60,6 +86,8 @@ static bool copy_list(warp_node *node, const char *const **list) {
     if (!copy_string(node, &copy[i]))
       return false;
   }
+  if (of_servers)
+    drop_elsewhere(node, copy);
   *list = copy;
   return true;
 }
@@ -72,11 +100,13 @@ int wg_node_copy_conf(warp_node *node, const warp_conf *conf) {
     copy->server_timeout_ms = warp_conf_default().server_timeout_ms;
   bool ok = copy_string(node, &copy->data_dir) && copy_string(node, &copy->key_name) &&
             copy_string(node, &copy->machine_id) && copy_string(node, &copy->ca_file) &&
-            copy_string(node, &copy->plugin_dir) && copy_list(node, &copy->interfaces) &&
-            copy_list(node, &copy->stun_servers) && copy_list(node, &copy->turn_servers) &&
-            copy_list(node, &copy->brokers) && copy_list(node, &copy->name_servers) &&
-            copy_list(node, &copy->default_name_servers) && copy_list(node, &copy->ntp_servers) &&
-            copy_list(node, &copy->settings);
+            copy_string(node, &copy->plugin_dir) && copy_list(node, &copy->interfaces, false) &&
+            copy_list(node, &copy->stun_servers, true) &&
+            copy_list(node, &copy->turn_servers, true) && copy_list(node, &copy->brokers, true) &&
+            copy_list(node, &copy->ntp_servers, true) &&
+            copy_list(node, &copy->name_servers, false) && /* the names' suffix is that of all */
+            copy_list(node, &copy->default_name_servers, false) &&
+            copy_list(node, &copy->settings, false);
   return ok ? WARP_OK : WARP_NOMEM;
 }
 

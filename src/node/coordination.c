@@ -52,7 +52,7 @@ static void on_round(void *arg, const wg_clock_result *result, size_t asked) {
     report_first(node, result, asked);
     return;
   }
-  wg_logf(&node->env->log, result->status == WARP_OK ? WARP_LOG_DEBUG : WARP_LOG_WARN,
+  wg_logf(&node->log, result->status == WARP_OK ? WARP_LOG_DEBUG : WARP_LOG_WARN,
           "clock: %s, %u of %zu servers agree",
           result->status == WARP_OK ? "measured again" : explain(result->status), result->agreed,
           asked);
@@ -71,6 +71,7 @@ void wg_node_init_clock(warp_node *node) {
   }
   const wg_uplink *v4 = wg_node_uplink(node, WARP_IP4), *v6 = wg_node_uplink(node, WARP_IP6);
   wg_timekeeper_options options = {.env = node->env,
+                                   .log = &node->log,
                                    .clock = &node->clock,
                                    .servers = node->conf.ntp_servers,
                                    .timeout_ms = node->conf.server_timeout_ms,
@@ -102,6 +103,7 @@ void wg_node_start_maintenance(warp_node *node) {
   bool asks = node->timekeeper != NULL && node->conf.ntp_servers[0] != NULL;
   if (asks)
     wg_timekeeper_go_on(node->timekeeper);
+  wg_node_keep_looking_up(node);
   wg_node_step_done(node, WARP_START_START_MAINTENANCE_TASKS, WARP_OK, "%srecord every %d h",
                     asks ? "clock every 15 min, " : "", WG_RECORD_LIFETIME_S / 2 / 3600);
 }

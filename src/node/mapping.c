@@ -17,6 +17,10 @@ void wg_mapping_input(wg_mapping *mapping, const uint8_t *data, size_t len, cons
     mapping->input(mapping, data, len, from);
 }
 
+void wg_mapping_ask(wg_mapping *mapping) {
+  mapping->ask(mapping);
+}
+
 void wg_mapping_set_refresh(wg_mapping *mapping, unsigned refresh_s) {
   mapping->refresh_us = (uint64_t)refresh_s * 1000000;
 }

@@ -14,7 +14,8 @@ struct wg_mapping {
   void *arg;
   void (*input)(wg_mapping *mapping, const uint8_t *data, size_t len,
                 const warp_addr *from); /* may be NULL */
-  void (*close)(wg_mapping *mapping);   /* of what the kind holds; may be NULL */
+  void (*ask)(wg_mapping *mapping);
+  void (*close)(wg_mapping *mapping); /* of what the kind holds; may be NULL */
 };
 
 void wg_mapping_init(wg_mapping *mapping, wg_env *env, const warp_addr *server, unsigned refresh_s,

@@ -5,7 +5,13 @@
 #include "connect/stun_stream.h"
 #include <stdlib.h>
 
-enum { ANSWER_MS = 2000 }; /* a slower server is tried again at the refresh */
+enum {
+  ANSWER_MS = 2000, /* a slower server is tried again */
+  /* The first time without an answer a SYN may have been lost, and it is dialled again at once;
+   * then after this pause, which doubles until it is the refresh's. */
+  AGAIN_MS = 1000,
+  AGAIN_DOUBLINGS_MAX = 6,
+};
 
 typedef enum tcp_mapping_state {
   MAPPING_DOWN, /* until the next connection may be made */
@@ -19,13 +25,25 @@ typedef struct tcp_mapping {
   warp_addr local;
   wg_stun_stream *stun;
   uint64_t dialled_us;
+  unsigned unanswered; /* since the latest answer */
 } tcp_mapping;
 
 static void on_timer(void *arg);
 
+static uint64_t pause_unanswered_us(const tcp_mapping *self) {
+  if (self->unanswered == 1)
+    return 0;
+  unsigned doublings = self->unanswered - 2;
+  doublings = doublings < AGAIN_DOUBLINGS_MAX ? doublings : AGAIN_DOUBLINGS_MAX;
+  uint64_t pause = (uint64_t)AGAIN_MS * 1000 << doublings;
+  return pause < self->base.refresh_us ? pause : self->base.refresh_us;
+}
+
 /* A connection that served for a refresh is replaced at once. One that ended earlier is not: there
  * are servers that hang up after each answer. */
 static uint64_t pause_us(const tcp_mapping *self) {
+  if (self->unanswered > 0)
+    return pause_unanswered_us(self);
   uint64_t since_us = wg_now_us(self->base.env) - self->dialled_us;
   return since_us < self->base.refresh_us ? self->base.refresh_us - since_us : 0;
 }
@@ -48,6 +66,7 @@ static void move(tcp_mapping *self, tcp_mapping_state to) {
 /* Who asked is told that there is no answer; who did not hears of the next one. */
 static void lose(tcp_mapping *self, int status) {
   bool asked = self->state == MAPPING_ASKED;
+  self->unanswered += asked ? 1 : 0;
   move(self, MAPPING_DOWN);
   if (asked)
     self->base.cb(self->base.arg, status, NULL);
@@ -59,6 +78,7 @@ static void on_stun(void *arg, int status, const warp_addr *external) {
     lose(self, status);
     return;
   }
+  self->unanswered = 0;
   move(self, MAPPING_KEPT);
   self->base.cb(self->base.arg, WARP_OK, external);
 }
@@ -83,12 +103,19 @@ static void close_tcp(wg_mapping *base) {
     wg_stun_stream_close(self->stun);
 }
 
+static void ask_now(wg_mapping *base) {
+  tcp_mapping *self = (tcp_mapping *)(void *)base;
+  if (self->state == MAPPING_KEPT)
+    wg_timer_start(base->env, &base->timer, 0, on_timer, self);
+}
+
 int wg_mapping_tcp(wg_env *env, const warp_addr *local, const warp_addr *server, unsigned refresh_s,
                    wg_mapping_cb cb, void *arg, wg_mapping **out) {
   tcp_mapping *self = calloc(1, sizeof *self);
   if (self == NULL)
     return WARP_NOMEM;
   wg_mapping_init(&self->base, env, server, refresh_s, cb, arg);
+  self->base.ask = ask_now;
   self->base.close = close_tcp;
   self->local = *local;
   wg_timer_start(env, &self->base.timer, 0, on_timer, self);

@@ -60,6 +60,12 @@ static void input(wg_mapping *base, const uint8_t *data, size_t len, const warp_
     pump(self);
 }
 
+static void ask_now(wg_mapping *base) {
+  udp_mapping *self = (udp_mapping *)(void *)base;
+  if (self->client.state == WG_STUN_CLIENT_DONE)
+    wg_timer_start(base->env, &base->timer, 0, ask, self);
+}
+
 int wg_mapping_udp(wg_env *env, struct wg_mux *mux, const warp_addr *server, unsigned refresh_s,
                    wg_mapping_cb cb, void *arg, wg_mapping **out) {
   udp_mapping *self = calloc(1, sizeof *self);
@@ -67,6 +73,7 @@ int wg_mapping_udp(wg_env *env, struct wg_mux *mux, const warp_addr *server, uns
     return WARP_NOMEM;
   wg_mapping_init(&self->base, env, server, refresh_s, cb, arg);
   self->base.input = input;
+  self->base.ask = ask_now;
   self->mux = mux;
   wg_timer_start(env, &self->base.timer, 0, ask, self);
   *out = &self->base;

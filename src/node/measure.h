@@ -52,11 +52,14 @@ struct wg_mux;
 int wg_mapping_udp(wg_env *env, struct wg_mux *mux, const warp_addr *server, unsigned refresh_s,
                    wg_mapping_cb cb, void *arg, wg_mapping **out);
 /* Asks over TCP from the listen port, shared with the listener, and keeps the connection open: it
- * is what keeps the mapping. Asks again over it every `refresh_s`; a connection that ends, or that
- * gives no answer, is made anew, at most one in `refresh_s`. */
+ * is what keeps the mapping. Asks again over it every `refresh_s`; a connection that ends is made
+ * anew, at most one in `refresh_s`, and one that gives no answer at once and with growing pauses.
+ */
 int wg_mapping_tcp(wg_env *env, const warp_addr *local, const warp_addr *server, unsigned refresh_s,
                    wg_mapping_cb cb, void *arg, wg_mapping **out);
 void wg_mapping_input(wg_mapping *mapping, const uint8_t *data, size_t len, const warp_addr *from);
+/* Asks now, unless an answer is awaited, or (TCP) there is no connection to ask over. */
+void wg_mapping_ask(wg_mapping *mapping);
 /* Asks so often from the next time on. */
 void wg_mapping_set_refresh(wg_mapping *mapping, unsigned refresh_s);
 void wg_mapping_close(wg_mapping *mapping);

@@ -400,9 +400,8 @@ void wg_tcp_probe_other(wg_tcp_probe *probe, unsigned server, const warp_addr *o
   if (server >= probe->server_count || probe->others[server].family != 0)
     return;
   const warp_addr *at = &probe->servers[server];
-  if (other->family != at->family || wg_addr_same_ip(other, at) || other->port == at->port ||
-      other->port == 0 || wg_addr_get_scope(other) != wg_addr_get_scope(at))
-    return; /* nobody sends us into a private network by that */
+  if (!wg_nat_probe_may_ask(at, other))
+    return;
   probe->others[server] = *other;
   warp_addr same_ip = wg_addr_with_port(at, other->port);
   warp_addr same_port = wg_addr_with_port(other, at->port);

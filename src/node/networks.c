@@ -75,5 +75,5 @@ void wg_node_remember(const wg_uplink *uplink) {
   int len = wg_networks_encode(&node->networks, bytes, sizeof bytes);
   if (len < 0 || node->env->ops->file_write(node->env, node->conf.data_dir, file_name, bytes,
                                             (size_t)len) != WARP_OK)
-    wg_logf(&node->env->log, WARP_LOG_DEBUG, "the known networks could not be written");
+    wg_logf(&node->log, WARP_LOG_DEBUG, "the known networks could not be written");
 }

@@ -15,19 +15,23 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
   node->env = env;
   node->on_start = cb;
   node->on_start_arg = arg;
+  node->heard = (wg_log){.sink = conf->on_log, .arg = conf->log_arg};
+  node->log =
+      conf->on_log != NULL ? node->heard : (wg_log){.sink = env->log.sink, .arg = env->log.arg};
   int status = wg_node_copy_conf(node, conf);
   if (status == WARP_OK && node->conf.seed == 0)
     status = env->ops->random(env, &node->conf.seed, sizeof node->conf.seed);
   wg_plugin_set_init(&node->plugins);
+  wg_list_init(&node->kept);
+  wg_list_init(&node->awaited);
   if (status == WARP_OK && conf->plugin_dir == NULL)
-    status = wg_node_read_settings(node, &(wg_log){.sink = conf->on_log, .arg = conf->log_arg});
+    status = wg_node_read_settings(node);
   if (status != WARP_OK) {
     wg_node_free_conf(node);
     free(node);
     return status;
   }
-  if (conf->on_log != NULL)
-    env->log = (wg_log){.sink = conf->on_log, .arg = conf->log_arg};
+  wg_log_join(&env->log, &node->heard);
   wg_node_begin_start(node);
   *out = node;
   return WARP_OK;
@@ -46,11 +50,11 @@ static void free_node(void *arg) {
   void *closed_arg = node->on_close_arg;
   if (node->router != NULL)
     wg_router_close(node->router);
-  wg_node_close_sockets(node);
-  /* The environment outlives what the program gave us to log to. */
-  wg_log *log = &node->env->log;
-  if (node->conf.on_log != NULL && log->sink == node->conf.on_log && log->arg == node->conf.log_arg)
-    *log = (wg_log){0};
+  for (size_t i = 0; i < WG_NODE_PLACES; i++) {
+    if (node->places[i].node != NULL)
+      wg_uplink_close(&node->places[i]);
+  }
+  wg_log_leave(&node->env->log, &node->heard);
   wg_identity_free(node->identity);
   wg_node_free_conf(node);
   free(node);
@@ -65,9 +69,13 @@ static void tear_down(warp_node *node) {
   wg_timer_stop(node->env, &node->step_timer);
   wg_timer_stop(node->env, &node->signal_timer);
   wg_timer_stop(node->env, &node->renew);
+  wg_timer_stop(node->env, &node->tell);
+  wg_timer_stop(node->env, &node->late);
+  wg_node_unwatch(node);
   wg_timer_stop(node->env, &node->router_timer);
   node->signal_waiting = node->nickname_pending = node->router_awaited = false;
   wg_node_cancel_lookups(node);
+  wg_awaited_cancel(node);
   wg_timekeeper_close(node->timekeeper);
   node->timekeeper = NULL;
   if (node->names != NULL)
@@ -127,31 +135,15 @@ uint16_t warp_node_port(const warp_node *node) {
   return node != NULL && node->state == WG_NODE_RUNNING ? node->port : 0;
 }
 
-/* ---- connecting ------------------------------------------------------------------------------ */
-
-static void on_pipe(void *arg, warp_pipe *pipe, const warp_report *report) {
-  warp_node *node = arg;
-  node->on_pipe(node->listen_arg, node, pipe, report);
-}
-
-static void on_miss(void *arg, const warp_key *peer, int status, const warp_report *report) {
-  warp_node *node = arg;
-  if (node->on_miss != NULL)
-    node->on_miss(node->listen_arg, node, peer, status, report);
-}
-
-int warp_node_listen(warp_node *node, warp_node_on_pipe pipe_cb, warp_node_on_miss miss_cb,
-                     void *arg) {
-  if (node == NULL)
+int warp_node_supported(const warp_node *node, int family) {
+  if (node == NULL || (family != WARP_IP4 && family != WARP_IP6))
     return WARP_INVALID;
   if (node->state != WG_NODE_RUNNING)
     return WARP_STATE;
-  node->on_pipe = pipe_cb;
-  node->on_miss = miss_cb;
-  node->listen_arg = arg;
-  wg_connect_listen(node->connect, pipe_cb != NULL ? on_pipe : NULL, on_miss, node);
-  return WARP_OK;
+  return wg_node_uplink(node, family) != NULL ? WARP_OK : WARP_UNSUPPORTED;
 }
+
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 int warp_node_connect(warp_node *node, int family, int route_type, const uint8_t *record,
                       size_t len, const char *plugin_name, const warp_connect_options *options,
@@ -176,12 +168,22 @@ int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
   return warp_node_connect(node, 0, 0, record, len, NULL, options, cb, arg);
 }
 
+static void tell_program(void *arg) {
+  warp_node *node = arg;
+  node->conf.on_address(node->conf.address_arg, node);
+}
+
 void wg_node_renew(warp_node *node) {
   node->record_stale = node->state == WG_NODE_STARTING && node->record_len > 0;
   if (node->state != WG_NODE_RUNNING)
     return;
-  if (wg_node_issue_record(node) != WARP_OK)
-    return; /* the old record still tells the truth of a moment ago; the next turn tries again */
-  if (node->names != NULL)
+  if (wg_node_issue_record(node) != WARP_OK) {
+    wg_node_renew_later(node); /* the old record still tells the truth of a moment ago */
+    return;
+  }
+  /* Without an address there is no way to the servers either; what they have leads to a broker. */
+  if (node->names != NULL && node->uplink_count > 0)
     wg_names_update(node->names, node->record_bytes, node->record_len);
+  if (node->conf.on_address != NULL)
+    wg_timer_start(node->env, &node->tell, 0, tell_program, node);
 }

@@ -8,4 +8,12 @@
 int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, void *arg,
                   warp_node **out);
 
+/* Has the start register this name, too, at the same time as the derived one: who waits for both
+ * waits for one round trip, and for a dead server once. Called after wg_node_start has returned;
+ * the name is borrowed. The start does not wait for `cb`, which runs once, unless the start fails
+ * before. */
+void wg_node_also_register(warp_node *node, const char *name, warp_on_name cb, void *arg);
+/* Is what was registered so still the node's record? */
+bool wg_node_also_stands(const warp_node *node);
+
 #endif

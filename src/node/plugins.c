@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-int wg_node_read_settings(warp_node *node, const wg_log *log) {
+int wg_node_read_settings(warp_node *node) {
   char why[WG_PLUGIN_WHY_LEN];
   int status =
       wg_settings_read(&node->settings, node->conf.settings, node->plugins.list, why, sizeof why);
   if (status != WARP_OK)
-    wg_logf(log, WARP_LOG_ERROR, "%s", why);
+    wg_logf(&node->log, WARP_LOG_ERROR, "%s", why);
   return status;
 }
 
@@ -23,7 +23,7 @@ typedef struct refusals {
 
 static void on_refused(void *arg, const char *what, int status, const char *why) {
   refusals *self = arg;
-  wg_logf(&self->node->env->log, WARP_LOG_WARN, "plugin %s is left out: %s", what, why);
+  wg_logf(&self->node->log, WARP_LOG_WARN, "plugin %s is left out: %s", what, why);
   if (self->count++ > 0)
     return;
   self->status = status;
@@ -54,7 +54,7 @@ void wg_node_setup_plugins(warp_node *node) {
   else if (status != WARP_OK)
     on_refused(&refused, dir, status, warp_strerror(status));
   wg_plugin_set_setup(&node->plugins, on_refused, &refused);
-  if (dir != NULL && wg_node_read_settings(node, &node->env->log) != WARP_OK) {
+  if (dir != NULL && wg_node_read_settings(node) != WARP_OK) {
     wg_node_start_failed(node, WARP_INVALID);
     return;
   }

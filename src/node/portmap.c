@@ -40,7 +40,7 @@ const warp_addr *wg_opening_address(const wg_opening *opening) {
 static bool unanswered(const warp_node *node) {
   for (size_t i = 0; i < node->uplink_count; i++) {
     for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-      const wg_opening *opening = &node->uplinks[i].openings[k];
+      const wg_opening *opening = &node->uplinks[i]->openings[k];
       if (opening->portmap != NULL && !opening->answered)
         return true;
     }
@@ -51,7 +51,7 @@ static bool unanswered(const warp_node *node) {
 static void finalize(warp_node *node);
 
 static void log_answer(const warp_node *node, const wg_opening *opening) {
-  wg_log *log = &node->env->log;
+  const wg_log *log = &node->log;
   const char *transport = warp_transport_name(opening->transport);
   char text[WARP_ADDR_STRLEN];
   if (opening->status != WARP_OK)
@@ -82,31 +82,35 @@ static void on_answer(void *arg, int status, const wg_portmap_grant *grant) {
 
 /* A node that the outside sees under its own address has no router to ask. */
 static bool behind_nat(const wg_uplink *uplink) {
-  return uplink->found.udp.translation == WARP_TRANSLATION_NAT ||
-         (uplink->found.udp.translation == WARP_TRANSLATION_UNKNOWN &&
-          wg_addr_get_scope(&uplink->interface.addr) != WG_SCOPE_GLOBAL);
+  warp_nat_translation translation = uplink->found.udp.translation;
+  return uplink->interface.addr.family == WARP_IP4 &&
+         (translation == WARP_TRANSLATION_NAT ||
+          (translation == WARP_TRANSLATION_UNKNOWN &&
+           wg_addr_get_scope(&uplink->interface.addr) != WG_SCOPE_GLOBAL));
 }
 
-static bool ask(warp_node *node, wg_uplink *uplink) {
+bool wg_uplink_ask_router(wg_uplink *uplink) {
+  warp_node *node = uplink->node;
+  if (!node->conf.enable_upnp || node->conf.loopback_only || !behind_nat(uplink))
+    return false;
   bool asked = false;
   warp_addr local = wg_addr_with_port(&uplink->interface.addr, node->port);
   for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
     wg_opening *opening = &uplink->openings[k];
-    asked |= node->env->ops->portmap_open(node->env, &local, opening->transport, on_answer, opening,
-                                          &opening->portmap) == WARP_OK;
+    if (opening->portmap == NULL &&
+        node->env->ops->portmap_open(node->env, &local, opening->transport, on_answer, opening,
+                                     &opening->portmap) == WARP_OK)
+      node->router_asked_us = wg_now_us(node->env);
+    asked |= opening->portmap != NULL;
   }
   return asked;
 }
 
 void wg_node_start_port_forwarding(warp_node *node) {
   bool asked = false, translated = false;
-  node->router_asked_us = wg_now_us(node->env);
   for (size_t i = 0; i < node->uplink_count; i++) {
-    wg_uplink *uplink = &node->uplinks[i];
-    if (uplink->interface.addr.family == WARP_IP4 && behind_nat(uplink)) {
-      translated = true;
-      asked |= node->conf.enable_upnp && !node->conf.loopback_only && ask(node, uplink);
-    }
+    translated |= behind_nat(node->uplinks[i]);
+    asked |= wg_uplink_ask_router(node->uplinks[i]); /* of some only the measurement has told */
   }
   wg_node_step_done(node, WARP_START_START_BACKGROUND_PORT_FORWARDING, WARP_OK, "%s",
                     asked ? "asking the router"
@@ -115,14 +119,11 @@ void wg_node_start_port_forwarding(warp_node *node) {
                         : "off");
 }
 
-void wg_node_close_openings(warp_node *node) {
-  for (size_t i = 0; i < node->uplink_count; i++) {
-    for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-      wg_opening *opening = &node->uplinks[i].openings[k];
-      if (opening->portmap != NULL)
-        node->env->ops->portmap_close(opening->portmap);
-      opening->portmap = NULL;
-    }
+void wg_uplink_close_openings(wg_uplink *uplink) {
+  for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
+    if (uplink->openings[k].portmap != NULL)
+      uplink->node->env->ops->portmap_close(uplink->openings[k].portmap);
+    uplink->openings[k].portmap = NULL;
   }
 }
 
@@ -138,10 +139,11 @@ static unsigned weight(const wg_opening *opening) {
 }
 
 static const wg_opening *most_telling(const warp_node *node) {
-  const wg_opening *best = &node->uplinks[0].openings[0];
+  static const wg_opening nothing = {.portmap = NULL};
+  const wg_opening *best = &nothing;
   for (size_t i = 0; i < node->uplink_count; i++) {
     for (size_t k = 0; k < WG_NODE_OPENINGS; k++) {
-      const wg_opening *opening = &node->uplinks[i].openings[k];
+      const wg_opening *opening = &node->uplinks[i]->openings[k];
       if (weight(opening) > weight(best))
         best = opening;
     }

@@ -41,8 +41,8 @@ static bool all_failed(warp_node *node, const char *server) {
 
 static void on_state(void *arg, const char *server, int status) {
   warp_node *node = arg;
-  wg_logf(&node->env->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "broker %s: %s",
-          server, status == WARP_OK ? "subscribed" : warp_strerror(status));
+  wg_logf(&node->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "broker %s: %s", server,
+          status == WARP_OK ? "subscribed" : warp_strerror(status));
   if (!node->signal_waiting)
     return;
   snprintf(node->signal_detail, sizeof node->signal_detail, "broker %.40s: %.40s", server,
@@ -70,6 +70,7 @@ void wg_node_setup_signal(warp_node *node) {
   for (size_t i = 0; i < count; i++)
     brokers[i] = node->conf.brokers[i];
   wg_router_options options = {.env = node->env,
+                               .log = &node->log,
                                .clock = &node->clock,
                                .identity = node->identity,
                                .brokers = brokers,
@@ -78,14 +79,15 @@ void wg_node_setup_signal(warp_node *node) {
                                .arg = node};
   int status = wg_router_open(&options, &node->router);
   if (status != WARP_OK) {
-    wg_logf(&node->env->log, WARP_LOG_ERROR, "signalling cannot be set up: %s",
-            warp_strerror(status));
+    wg_logf(&node->log, WARP_LOG_ERROR, "signalling cannot be set up: %s", warp_strerror(status));
     wg_node_start_failed(node, status);
     return;
   }
   if (count == 0) {
-    wg_node_step_done(node, WARP_START_SETUP_ROUTER_AND_SIGNAL, WARP_NO_SERVER,
-                      "no broker configured: only peers that can be reached directly");
+    bool off = node->conf.sig_pipe_no == 0;
+    wg_node_step_done(node, WARP_START_SETUP_ROUTER_AND_SIGNAL, off ? WARP_OK : WARP_NO_SERVER,
+                      "%s: only peers that can be reached directly",
+                      off ? "off" : "no broker configured");
     return;
   }
   node->signal_waiting = true;

@@ -12,40 +12,52 @@
 enum { STEPS_TOGETHER = 3 };
 typedef struct start_row {
   void (*begin[STEPS_TOGETHER])(warp_node *node);
+  void (*first)(warp_node *node); /* what is begun before them, and a later step tells of */
 } start_row;
 
 static const start_row rows[] = {
-    {{wg_node_load_interfaces}},
-    {{wg_node_load_machine}},
-    {{wg_node_load_key}},
-    {{wg_node_init_clock, wg_node_measure, wg_node_setup_signal}},
-    {{wg_node_init_punching}},
-    {{wg_node_start_maintenance}},
-    {{wg_node_listen_on_ifs}},
-    {{wg_node_build_address}},
-    {{wg_node_start_port_forwarding}},
-    {{wg_node_setup_names}},
-    {{wg_node_setup_plugins}},
-    {{wg_node_finalize_port_forwarding}},
+    {.begin = {wg_node_load_interfaces}},
+    {.begin = {wg_node_load_machine}},
+    {.begin = {wg_node_load_key}},
+    {.begin = {wg_node_init_clock, wg_node_measure, wg_node_setup_signal},
+     .first = wg_node_take_port},
+    {.begin = {wg_node_init_punching}},
+    {.begin = {wg_node_start_maintenance}},
+    {.begin = {wg_node_listen_on_ifs}},
+    {.begin = {wg_node_build_address}},
+    {.begin = {wg_node_start_port_forwarding}},
+    {.begin = {wg_node_setup_names}},
+    {.begin = {wg_node_setup_plugins}},
+    {.begin = {wg_node_finalize_port_forwarding}},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-static void on_row(void *arg) {
-  warp_node *node = arg;
-  if (node->step == ROWS) {
-    node->state = WG_NODE_RUNNING;
-    if (node->record_stale)
-      wg_node_renew(node);
-    node->on_start(node->on_start_arg, node, WARP_OK);
-    return;
-  }
+static void begin_row(warp_node *node) {
   const start_row *row = &rows[node->step++];
   node->step_begun_us = wg_now_us(node->env);
+  if (row->first != NULL)
+    row->first(node);
   for (size_t i = 0; i < STEPS_TOGETHER; i++)
     node->steps_pending += row->begin[i] != NULL ? 1 : 0;
   for (size_t i = 0; i < STEPS_TOGETHER && row->begin[i] != NULL && node->state == WG_NODE_STARTING;
        i++)
     row->begin[i](node);
+}
+
+/* Rows that end at once are gone through in one go: a timer takes a millisecond. */
+static void on_row(void *arg) {
+  warp_node *node = arg;
+  node->in_row = true;
+  while (node->state == WG_NODE_STARTING && node->steps_pending == 0 && node->step < ROWS)
+    begin_row(node);
+  node->in_row = false;
+  if (node->state != WG_NODE_STARTING || node->steps_pending > 0)
+    return;
+  node->state = WG_NODE_RUNNING;
+  wg_node_watch_started(node);
+  if (node->record_stale)
+    wg_node_renew(node);
+  node->on_start(node->on_start_arg, node, WARP_OK);
 }
 
 void wg_node_begin_start(warp_node *node) {
@@ -66,12 +78,12 @@ void wg_node_step_done(warp_node *node, warp_start_phase phase, int status, cons
                                 (double)(wg_now_us(node->env) - node->step_begun_us) / 1000.0,
                             .status = status,
                             .detail = detail};
-  wg_logf(&node->env->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "%s: %s",
+  wg_logf(&node->log, status == WARP_OK ? WARP_LOG_INFO : WARP_LOG_WARN, "%s: %s",
           warp_start_phase_name(phase), detail);
   if (node->conf.on_start_event != NULL)
     node->conf.on_start_event(node->conf.start_arg, &event);
   /* The program may have closed the node in its callback: the timer is not ours then. */
-  if (--node->steps_pending == 0 && node->state == WG_NODE_STARTING)
+  if (--node->steps_pending == 0 && node->state == WG_NODE_STARTING && !node->in_row)
     wg_timer_start(node->env, &node->step_timer, 0, on_row, node);
 }
 
@@ -101,9 +113,10 @@ void wg_node_load_key(warp_node *node) {
   int status = kept ? wg_identity_load(node->env, node->conf.data_dir, name, &node->identity)
                     : wg_identity_generate(&node->identity);
   if (status != WARP_OK) {
-    wg_logf(&node->env->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded from %s: %s", name,
+    wg_logf(&node->log, WARP_LOG_ERROR, "the key \"%s\" cannot be loaded from %s: %s", name,
             node->conf.data_dir != NULL ? node->conf.data_dir : "the data folder",
-            warp_strerror(status));
+            status == WARP_NOT_FOUND ? "there is no such folder, and it cannot be made"
+                                     : warp_strerror(status));
     wg_node_start_failed(node, status);
     return;
   }

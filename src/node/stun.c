@@ -1,86 +1,9 @@
-/* Looking up STUN and TURN servers, and measuring the NAT with the former. */
+/* Measuring the NAT with the STUN servers. */
 #include "node/internal.h"
 
 #include "nat/names.h"
 #include <stdio.h>
 #include <string.h>
-
-/* ---- looking up ------------------------------------------------------------------------------ */
-
-static void lookup_ended(warp_node *node) {
-  if (--node->lookups_pending == 0)
-    node->lookups_done(node);
-}
-
-static void on_stun_resolved(void *arg, int status, const warp_addr *addrs, size_t count) {
-  wg_lookup *lookup = arg;
-  warp_node *node = lookup->node;
-  lookup->resolve = NULL;
-  if (status != WARP_OK)
-    node->stun_unresolved = true;
-  for (size_t i = 0; i < count && node->stun_count < WG_NODE_STUN_SERVERS; i++)
-    node->stun_servers[node->stun_count++] = addrs[i];
-  lookup_ended(node);
-}
-
-static void on_relay_resolved(void *arg, int status, const warp_addr *addrs, size_t count) {
-  wg_lookup *lookup = arg;
-  warp_node *node = lookup->node;
-  lookup->resolve = NULL;
-  const wg_relay_name *name = &node->relay_names[lookup->index];
-  if (status != WARP_OK)
-    wg_logf(&node->env->log, WARP_LOG_WARN, "relay %s: %s", name->server.host,
-            warp_strerror(status));
-  for (size_t i = 0; i < count && node->relay_count < WG_RELAYS_MAX; i++)
-    node->relays[node->relay_count++] =
-        (warp_relay){.addr = addrs[i],
-                     .user = name->server.user,
-                     .password = name->server.password,
-                     .transports = name->transports,
-                     .tls_name = name->tls ? name->server.host : NULL};
-  lookup_ended(node);
-}
-
-static int look_up(warp_node *node, const wg_server_name *name, size_t index, wg_resolve_cb cb) {
-  wg_lookup *lookup = &node->lookups[node->lookup_count];
-  *lookup = (wg_lookup){.node = node, .index = index};
-  int status =
-      node->env->ops->resolve(node->env, name->host, name->port, 0, cb, lookup, &lookup->resolve);
-  if (status == WARP_OK) {
-    node->lookup_count++;
-    node->lookups_pending++;
-  }
-  return status;
-}
-
-void wg_node_resolve_servers(warp_node *node, void (*done)(warp_node *node)) {
-  node->lookups_done = done;
-  node->lookups_pending = 1; /* this call: nothing is done before all are started */
-  wg_server_name name;
-  for (size_t i = 0; node->conf.enable_stun_clients && node->conf.stun_servers[i] != NULL &&
-                     i < WG_NODE_STUN_SERVERS;
-       i++) {
-    if (wg_server_name_parse(node->conf.stun_servers[i], &name) != WARP_OK ||
-        look_up(node, &name, i, on_stun_resolved) != WARP_OK)
-      node->stun_unresolved = true;
-  }
-  for (size_t i = 0; node->conf.turn_servers[i] != NULL && i < WG_RELAYS_MAX; i++) {
-    if (wg_relay_name_parse(node->conf.turn_servers[i], &node->relay_names[i]) == WARP_OK)
-      (void)look_up(node, &node->relay_names[i].server, i, on_relay_resolved);
-    else /* its text is not said: there may be a password in it */
-      wg_logf(&node->env->log, WARP_LOG_WARN,
-              "relay number %zu is not written as user:password@host:port", i + 1);
-  }
-  lookup_ended(node);
-}
-
-void wg_node_cancel_lookups(warp_node *node) {
-  for (size_t i = 0; i < node->lookup_count; i++) {
-    if (node->lookups[i].resolve != NULL)
-      node->env->ops->resolve_cancel(node->lookups[i].resolve);
-    node->lookups[i].resolve = NULL;
-  }
-}
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 
@@ -97,12 +20,17 @@ static const char *say_axes(const wg_uplink *uplink, char *out, size_t room) {
   return out;
 }
 
-static void measured(warp_node *node) {
+static void measured(const wg_uplink *arrived) {
+  warp_node *node = arrived->node;
+  if (node->state != WG_NODE_STARTING) {
+    wg_node_arrived(node, arrived);
+    return;
+  }
   enum { ROOM = 2 * WG_AXES_STRLEN + 16 };
   char text[WG_NODE_UPLINKS * ROOM] = "";
   size_t len = 0;
   for (size_t i = 0; i < node->uplink_count; i++) {
-    const wg_uplink *uplink = &node->uplinks[i];
+    const wg_uplink *uplink = node->uplinks[i];
     if (uplink->measure_awaited)
       return;
     if (!uplink->measured)
@@ -121,10 +49,8 @@ static void measured(warp_node *node) {
 static void prefer_server(const wg_uplink *uplink, size_t server) {
   warp_node *node = uplink->node;
   int family = uplink->interface.addr.family;
-  for (const wg_uplink *before = node->uplinks; before < uplink; before++) {
-    if (before->interface.addr.family == family)
-      return;
-  }
+  if (wg_node_uplink(node, family) != uplink)
+    return;
   size_t place = WG_NODE_STUN_SERVERS, first = WG_NODE_STUN_SERVERS;
   for (size_t i = 0, number = 0; i < node->stun_count; i++) {
     if (node->stun_servers[i].family != family)
@@ -205,10 +131,12 @@ static void on_measured(void *arg, const wg_measured *found, bool last) {
     }
   }
   uplink->measure_awaited = false;
+  if (heard && node->state == WG_NODE_RUNNING)
+    (void)wg_uplink_ask_router(uplink);
   if (first) {
     if (found->udp_status == WARP_OK)
       prefer_server(uplink, found->server);
-    measured(node);
+    measured(uplink);
   } else if (changed) {
     wg_node_renew(node);
   }
@@ -216,14 +144,17 @@ static void on_measured(void *arg, const wg_measured *found, bool last) {
 
 static void on_first(void *arg, const warp_addr *external, const wg_nat_probe *probe) {
   wg_uplink *uplink = arg;
-  if (!uplink->measure_awaited || !wg_node_recall(uplink, external, probe))
+  if (uplink->measured || !wg_node_recall(uplink, external, probe))
     return;
+  bool awaited = uplink->measure_awaited;
   uplink->measured = uplink->recalled = true;
   uplink->measure_awaited = false;
-  measured(uplink->node);
+  if (awaited)
+    measured(uplink);
 }
 
-static bool start_measuring(warp_node *node, wg_uplink *uplink) {
+bool wg_uplink_measure(wg_uplink *uplink) {
+  warp_node *node = uplink->node;
   warp_addr servers[WG_NODE_STUN_SERVERS];
   size_t count = 0;
   for (size_t i = 0; i < node->stun_count; i++) {
@@ -231,24 +162,27 @@ static bool start_measuring(warp_node *node, wg_uplink *uplink) {
       servers[count++] = node->stun_servers[i];
   }
   warp_addr local = wg_addr_with_port(&uplink->interface.addr, wg_node_first_port(node));
-  uplink->measure_awaited =
+  bool started =
       count > 0 && wg_measure_start(node->env, &local, servers, count, node->conf.server_timeout_ms,
                                     on_measured, uplink, &uplink->measure) == WARP_OK;
-  if (uplink->measure_awaited)
+  uplink->measure_awaited = started && node->state == WG_NODE_STARTING;
+  if (started)
     wg_measure_on_first(uplink->measure, on_first);
-  return uplink->measure_awaited;
+  return started;
 }
 
 static void resolved(warp_node *node) {
   bool any = false;
   wg_node_load_networks(node);
   for (size_t i = 0; i < node->uplink_count; i++)
-    any = start_measuring(node, &node->uplinks[i]) || any;
+    any = wg_uplink_measure(node->uplinks[i]) || any;
+  bool off = !node->conf.enable_stun_clients;
   if (!any)
-    wg_node_step_done(node, WARP_START_LOAD_P2P_STUN_CLIENTS, WARP_NO_SERVER, "%s",
-                      !node->conf.enable_stun_clients ? "off"
-                      : node->stun_unresolved         ? "the STUN servers' names were not found"
-                                              : "no STUN server configured: the NAT is not known");
+    wg_node_step_done(node, WARP_START_LOAD_P2P_STUN_CLIENTS, off ? WARP_OK : WARP_NO_SERVER, "%s",
+                      off ? "off"
+                      : node->conf.stun_servers[0] == NULL
+                          ? "no STUN server configured: the NAT is not known"
+                          : "the STUN servers' names were not found");
 }
 
 void wg_node_measure(warp_node *node) {

@@ -23,6 +23,25 @@ static int may_send(const warp_pipe *pipe) {
   }
 }
 
+int wg_pipe_claim(warp_pipe *pipe) {
+  int status = may_send(pipe);
+  if (status != WARP_OK) {
+    return status;
+  }
+  if (wg_is_server(pipe) || wg_takes_anybody(pipe)) {
+    return WARP_UNSUPPORTED;
+  }
+  if (pipe->claimed) {
+    return WARP_STATE;
+  }
+  pipe->claimed = true;
+  return WARP_OK;
+}
+
+void wg_pipe_disclaim(warp_pipe *pipe) {
+  pipe->claimed = false;
+}
+
 int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len) {
   if (pipe == NULL || (data == NULL && len > 0)) {
     return WARP_INVALID;

@@ -99,22 +99,46 @@ int warp_pipe_del_end_cb(warp_pipe *pipe, warp_pipe_on_end cb, void *arg) {
 
 /* ---- what arrives ---------------------------------------------------------------------------- */
 
-static bool is_open(const warp_pipe *pipe) {
+bool wg_pipe_is_open(const warp_pipe *pipe) {
   return pipe->state == WG_PIPE_OPEN && !pipe->let_go;
+}
+
+void wg_pipe_share(warp_pipe *pipe) {
+  pipe->shared = true;
+}
+
+void wg_pipe_unshare(warp_pipe *pipe) {
+  pipe->shared = false;
+  pipe->tap = NULL;
+}
+
+bool wg_pipe_is_shared(const warp_pipe *pipe) {
+  return pipe->shared;
+}
+
+void wg_pipe_set_tap(warp_pipe *pipe, warp_pipe_on_msg tap, void *arg) {
+  if (!pipe->shared) {
+    return;
+  }
+  pipe->tap = tap;
+  pipe->tap_arg = arg;
+  if (tap != NULL) {
+    wg_inbox_consumed(pipe);
+  }
 }
 
 /* To the callbacks and subscriptions of a pipe: `via` itself, or its server. */
 static void tell(warp_pipe *pipe, warp_pipe *via, const uint8_t *data, size_t len,
                  const warp_addr *from) {
   wg_list *list = &pipe->inbox.messages;
-  for (wg_list *item = list->next; item != list && is_open(pipe) && is_open(via);
+  for (wg_list *item = list->next; item != list && wg_pipe_is_open(pipe) && wg_pipe_is_open(via);
        item = item->next) {
     hook *to = WG_CONTAINER(item, hook, item);
     if (!to->dead) {
       to->on_msg(to->arg, via, data, len, from);
     }
   }
-  if (is_open(pipe) && is_open(via)) {
+  if (wg_pipe_is_open(pipe) && wg_pipe_is_open(via)) {
     wg_subscriptions_take(pipe, via, data, len, from);
   }
 }
@@ -128,20 +152,23 @@ void wg_pipe_deliver(warp_pipe *pipe, const uint8_t *data, size_t len, const war
   if (pipe->handlers.on_data != NULL) {
     pipe->handlers.on_data(pipe->handlers.arg, pipe, data, len);
   }
-  if (is_open(pipe)) {
+  if (wg_pipe_is_open(pipe)) {
     tell(pipe, pipe, data, len, &remote);
   }
-  if (is_open(pipe)) {
+  if (wg_pipe_is_open(pipe) && pipe->tap != NULL) {
+    pipe->tap(pipe->tap_arg, pipe, data, len, &remote);
+  }
+  if (wg_pipe_is_open(pipe)) {
     wg_links_forward(pipe, data, len);
   }
   warp_pipe *server = wg_server_of(pipe);
-  if (server != NULL && is_open(pipe)) {
+  if (server != NULL && wg_pipe_is_open(pipe)) {
     wg_pipe_enter(server);
     tell(server, pipe, data, len, &remote);
     wg_inbox_settle(server);
     wg_pipe_leave(server);
   }
-  if (is_open(pipe)) {
+  if (wg_pipe_is_open(pipe)) {
     wg_inbox_settle(pipe);
   }
 }
@@ -203,7 +230,7 @@ void wg_inbox_tell_end(warp_pipe *pipe, int status) {
     wg_links_ended(pipe, status);
   }
   bool in_use = pipe->inbox.subscription_count > 0 || pipe->inbox.link_count > 0 ||
-                !wg_list_empty(&pipe->inbox.sources);
+                !wg_list_empty(&pipe->inbox.sources) || pipe->claimed;
   if (wg_server_of(pipe) != NULL && !in_use) {
     warp_pipe_close(pipe);
   }

@@ -157,6 +157,7 @@ static void take_close(warp_pipe *pipe, const uint8_t *record, size_t len) {
 
 static void take_record(warp_pipe *pipe, const uint8_t *record, size_t len) {
   pipe->heard_us = wg_now_us(pipe->env);
+  pipe->records++;
   if (pipe->state == WG_PIPE_CLOSING) {
     if (record[0] == RECORD_CLOSE) {
       wg_pipe_finish(pipe);
@@ -186,14 +187,14 @@ static void take_record(warp_pipe *pipe, const uint8_t *record, size_t len) {
   }
 }
 
-/* True when a record was taken. */
+/* True when a record was taken and there may be another in the datagram. */
 static bool read_record(warp_pipe *pipe) {
   uint8_t record[WG_UDP_MAX];
   size_t len = 0;
   int status = wg_secure_read(pipe->secure, record, sizeof record, &len);
   if (status == WARP_OK && len > 0) {
     take_record(pipe, record, len);
-    return true;
+    return wg_secure_has_more(pipe->secure);
   }
   if (status != WARP_OK && status != WARP_AGAIN) {
     wg_pipe_end(pipe, status, wg_secure_detail(pipe->secure));
@@ -245,6 +246,14 @@ static void messages_watch(warp_pipe *pipe) {
   if (pipe->state != WG_PIPE_DOWN) {
     wg_pipe_watch_in(pipe, (next_us < dead_us ? next_us : dead_us) - now_us);
   }
+}
+
+void wg_pipe_show(warp_pipe *pipe) {
+  wg_pipe_enter(pipe);
+  if (wg_pipe_is_up(pipe)) {
+    write_control(pipe, RECORD_KEEPALIVE);
+  }
+  wg_pipe_leave(pipe);
 }
 
 static void messages_secured(warp_pipe *pipe) {

@@ -18,7 +18,9 @@ static void on_failed(void *arg, warp_pipe *pipe, int status, const char *detail
   pipe->let_go = true;
   wg_inbox_let_go(pipe, status);
   wg_pipe_finish(pipe);
-  cb(cb_arg, NULL, status);
+  if (cb != NULL) { /* none for a server's client */
+    cb(cb_arg, NULL, status);
+  }
 }
 
 int wg_opened_new(wg_env *env, const warp_net_conf *conf, warp_pipe_kind kind,
@@ -38,9 +40,10 @@ int wg_opened_new(wg_env *env, const warp_net_conf *conf, warp_pipe_kind kind,
   pipe->linger_ms = conf->linger_ms > 0 ? (uint32_t)conf->linger_ms : WG_PIPE_LINGER_MS;
   opened->pipe = pipe;
   opened->conf = *conf;
-  opened->conf.ca_file = NULL;
+  opened->conf.ca_file = opened->conf.cert_file = opened->conf.key_file = NULL;
   opened->begun_us = wg_now_us(env);
   wg_list_init(&opened->clients);
+  wg_list_init(&opened->shaking);
   wg_list_init(&opened->of_clients);
   if (conf->enable_msg_ids && kind == WARP_MESSAGES &&
       !wg_repeats_init(&opened->repeats, conf->max_msg_ids)) {
@@ -55,7 +58,8 @@ int wg_opened_new(wg_env *env, const warp_net_conf *conf, warp_pipe_kind kind,
 void wg_opened_free(wg_opened *opened) {
   if (opened != NULL) {
     wg_server_forget(opened);
-    wg_tls_client_free(opened->tls);
+    wg_tls_free(opened->tls);
+    wg_tls_context_free(opened->of_all);
     wg_repeats_free(&opened->repeats);
     free(opened);
   }
@@ -231,7 +235,7 @@ static void open_socket(wg_opened *opened) {
   int status = opened->server && !opened->has_route ? default_local(opened) : WARP_OK;
   bool done = true;
   if (status == WARP_OK && opened->pipe->kind == WARP_MESSAGES) {
-    status = open_udp(opened);
+    status = opened->given ? WARP_OK : open_udp(opened);
   } else if (status == WARP_OK && opened->server) {
     status = env->ops->tcp_listen(env, &opened->local, opened->flags, wg_server_accept, opened,
                                   &opened->listener);
@@ -287,7 +291,8 @@ static void on_start(void *arg) {
   wg_env *env = opened->pipe->env;
   if (opened->tcp != NULL) { /* given */
     wg_plain_connected(opened);
-  } else if (opened->udp != NULL || opened->listener != NULL) {
+  } else if (opened->listener != NULL ||
+             (opened->udp != NULL && opened->name.host[0] == '\0')) { /* given, too */
     wg_opened_ready(opened);
   } else if (opened->name.host[0] != '\0') {
     int status = env->ops->resolve(env, opened->name.host, opened->name.port, opened->family,
@@ -309,17 +314,25 @@ static bool in_range(uint32_t timeout_ms) {
   return timeout_ms > 0 && timeout_ms <= WG_OPEN_TIMEOUT_MAX_MS;
 }
 
+/* Whoever has a certificate is the server; the other side needs a name to expect. */
+static int check_tls(const warp_net_conf *conf, const warp_pipe_options *options, bool server) {
+  if (options->transport != WARP_TCP || conf->sock_only) {
+    return WARP_UNSUPPORTED;
+  }
+  bool fit = server ? conf->cert_file != NULL && conf->ca_file == NULL
+                    : conf->cert_file == NULL && conf->key_file == NULL;
+  return fit ? WARP_OK : WARP_INVALID;
+}
+
 static int check_conf(const warp_net_conf *conf, const warp_pipe_options *options, bool server) {
   if (!in_range(conf->dns_timeout_ms) || !in_range(conf->ssl_handshake_ms) ||
       !in_range(conf->recv_timeout_ms) || !in_range(conf->con_timeout_ms) ||
       conf->reader_limit == 0 || conf->reader_limit > 65536 || conf->linger_ms < -1 ||
-      conf->linger_ms > WG_OPEN_TIMEOUT_MAX_MS ||
+      conf->linger_ms > WG_OPEN_TIMEOUT_MAX_MS || conf->max_qsize > WARP_QUEUE_MESSAGES_MAX ||
       (conf->enable_msg_ids && (conf->max_msg_ids == 0 || conf->max_msg_ids > WG_REPEATS_MAX))) {
     return WARP_INVALID;
   }
-  return conf->use_ssl && (server || options->transport != WARP_TCP || conf->sock_only)
-             ? WARP_UNSUPPORTED
-             : WARP_OK;
+  return conf->use_ssl ? check_tls(conf, options, server) : WARP_OK;
 }
 
 static bool is_family(int family) {
@@ -353,24 +366,57 @@ static unsigned socket_flags(const warp_net_conf *conf, warp_transport transport
          (transport == WARP_UDP ? (unsigned)WG_SOCK_LARGE : 0u);
 }
 
-static int make_tls(wg_opened *opened, const char *ca_file) {
+/* Its memory is to be given to free_pem, also after an error. */
+typedef struct pem_file {
+  uint8_t *bytes; /* NULL: none was named */
+  size_t len;
+} pem_file;
+
+static int load_pem(wg_env *env, const char *path, pem_file *out) {
+  *out = (pem_file){0};
+  if (path == NULL) {
+    return WARP_OK;
+  }
+  out->bytes = malloc(WG_PEM_FILE_MAX);
+  return out->bytes != NULL ? env->ops->file_load(env, path, out->bytes, WG_PEM_FILE_MAX, &out->len)
+                            : WARP_NOMEM;
+}
+
+static void free_pem(pem_file *file) {
+  if (file->bytes != NULL) {
+    wg_tls_forget(file->bytes, WG_PEM_FILE_MAX);
+    free(file->bytes);
+  }
+}
+
+static int make_server_tls(wg_opened *opened, const warp_net_conf *conf) {
   wg_env *env = opened->pipe->env;
-  uint8_t *pem = NULL;
-  size_t len = 0;
-  int status = WARP_OK;
-  if (ca_file != NULL) {
-    pem = malloc(WG_CA_FILE_MAX);
-    status =
-        pem != NULL ? env->ops->file_load(env, ca_file, pem, WG_CA_FILE_MAX, &len) : WARP_NOMEM;
-  }
-  wg_tls_trust *trust = NULL;
+  const char *key_path = conf->key_file != NULL ? conf->key_file : conf->cert_file;
+  pem_file certificates, key = {0};
+  int status = load_pem(env, conf->cert_file, &certificates);
   if (status == WARP_OK) {
-    status = wg_tls_trust_new(pem, len, &trust);
+    status = load_pem(env, key_path, &key);
   }
-  free(pem);
   if (status == WARP_OK) {
-    status = wg_plain_tls_new(opened, trust);
-    wg_tls_trust_free(trust);
+    status = wg_tls_server_context(certificates.bytes, certificates.len, key.bytes, key.len,
+                                   &opened->of_all);
+  }
+  free_pem(&certificates);
+  free_pem(&key);
+  return status;
+}
+
+static int make_client_tls(wg_opened *opened, const char *ca_file) {
+  pem_file authorities;
+  wg_tls_context *context = NULL;
+  int status = load_pem(opened->pipe->env, ca_file, &authorities);
+  if (status == WARP_OK) {
+    status = wg_tls_client_context(authorities.bytes, authorities.len, &context);
+  }
+  free_pem(&authorities);
+  if (status == WARP_OK) {
+    status = wg_plain_tls_new(opened, context);
+    wg_tls_context_free(context);
   }
   return status;
 }
@@ -405,11 +451,17 @@ static int fill(wg_opened *opened, const warp_pipe_options *options) {
 static int adopt_socket(wg_opened *opened, const warp_pipe_options *options) {
   wg_env *env = opened->pipe->env;
   opened->given = true;
-  if (options->transport == WARP_UDP) {
-    return env->ops->udp_adopt(env, options->socket, opened->flags, wg_plain_datagram, opened,
-                               &opened->udp);
-  }
   int status = WARP_INVALID;
+  if (options->transport == WARP_UDP) {
+    status = env->ops->udp_adopt(env, options->socket, opened->flags, wg_plain_datagram, opened,
+                                 &opened->udp);
+    if (status == WARP_OK && opened->family == 0) { /* for the addresses of a name */
+      warp_addr local;
+      env->ops->udp_local(opened->udp, &local);
+      opened->family = local.family;
+    }
+    return status;
+  }
   if (opened->server) {
     status = env->ops->tcp_listener_adopt(env, options->socket, wg_server_accept, opened,
                                           &opened->listener);
@@ -417,8 +469,11 @@ static int adopt_socket(wg_opened *opened, const warp_pipe_options *options) {
   if (status == WARP_INVALID) {
     opened->server = false;
     opened->pipe->of_kind = &wg_plain_stream_ops;
-    status =
-        env->ops->tcp_adopt(env, options->socket, &wg_plain_tcp_handlers, opened, &opened->tcp);
+    status = opened->of_all != NULL ? wg_plain_tls_new(opened, opened->of_all) : WARP_OK;
+    if (status == WARP_OK) {
+      status =
+          env->ops->tcp_adopt(env, options->socket, &wg_plain_tcp_handlers, opened, &opened->tcp);
+    }
   }
   return status;
 }
@@ -457,7 +512,8 @@ int wg_pipe_open_by_hand(wg_env *env, const warp_pipe_options *options, warp_pip
   pipe->opened->server = server;
   status = fill(pipe->opened, options);
   if (status == WARP_OK && conf.use_ssl) {
-    status = make_tls(pipe->opened, conf.ca_file);
+    status =
+        server ? make_server_tls(pipe->opened, &conf) : make_client_tls(pipe->opened, conf.ca_file);
   }
   if (status == WARP_OK && options->use_socket) {
     status = adopt_socket(pipe->opened, options);

@@ -5,17 +5,17 @@
 #include "base/addr.h"
 #include "pipe/pipe_internal.h"
 #include "pipe/repeats.h"
-#include "pipe/tls_client.h"
+#include "pipe/tls.h"
 
 enum {
-  WG_CA_FILE_MAX = 1 << 20,          /* the system's whole bundle has a fifth of that */
+  WG_PEM_FILE_MAX = 1 << 20,         /* the system's whole bundle has a fifth of that */
   WG_OPEN_TIMEOUT_MAX_MS = 86400000, /* a day: more is a mistake */
 };
 
 /* What such a pipe has besides. It is the pipe's carrier. */
 typedef struct wg_opened {
   warp_pipe *pipe;
-  warp_net_conf conf;  /* ca_file is not kept */
+  warp_net_conf conf;  /* its files are not kept */
   unsigned flags;      /* of sockets */
   wg_server_name name; /* host empty without one */
   int family;
@@ -36,14 +36,17 @@ typedef struct wg_opened {
   wg_udp *udp;
   wg_tcp *tcp;
   wg_tcp_listener *listener;
-  wg_tls_client *tls; /* NULL: plain */
+  wg_tls *tls; /* NULL: plain */
   bool tls_up;
   wg_repeats repeats;
 
-  warp_pipe *of_server; /* of a client of a TCP server */
-  wg_list of_clients;   /* item in its server's `clients` */
-  wg_list clients;      /* of a TCP server */
-  unsigned client_count;
+  warp_pipe *of_server;  /* of a client of a TCP server */
+  wg_list of_clients;    /* item in its server's `clients` or `shaking` */
+  wg_list clients;       /* of a TCP server: those that the program knows */
+  wg_list shaking;       /* those with whom TLS is not up yet, the oldest first */
+  unsigned client_count; /* of both */
+  unsigned shaking_count;
+  wg_tls_context *of_all; /* of a TLS server: its certificate and key */
 } wg_opened;
 
 extern const wg_pipe_kind_ops wg_plain_stream_ops, wg_plain_messages_ops, wg_server_ops;
@@ -74,10 +77,13 @@ void wg_opened_fail(wg_opened *opened, int status, const char *detail);
 
 /* The connection is there: begins with TLS, or is ready. */
 void wg_plain_connected(wg_opened *opened);
-/* A TLS client for its destination. WARP_NOMEM, WARP_INVALID (no name, or a bad one). */
-int wg_plain_tls_new(wg_opened *opened, wg_tls_trust *trust);
+/* TLS for its connection: as a client with its destination, or as the server that the context is
+ * for. WARP_NOMEM, WARP_INVALID (no name, or a bad one). */
+int wg_plain_tls_new(wg_opened *opened, wg_tls_context *context);
 void wg_plain_datagram(void *opened, const uint8_t *data, size_t len, const warp_addr *from);
 void wg_server_accept(void *opened, wg_tcp *tcp, const warp_addr *from);
+/* A client of a server is open: the program is told, and may close either. */
+void wg_server_up(wg_opened *client);
 void wg_server_close_clients(wg_opened *opened);
 /* Takes a client's pipe out of its server's list. */
 void wg_server_forget(wg_opened *client);

@@ -266,6 +266,7 @@ void wg_pipe_init(warp_pipe *pipe, wg_env *env, warp_pipe_kind kind,
   pipe->of_kind = of_kind;
   pipe->state = WG_PIPE_HANDSHAKE;
   pipe->stopped = WG_STOP_IDLE;
+  pipe->info.plugin = ""; /* until there is something to tell */
   pipe->linger_ms = WG_PIPE_LINGER_MS;
   wg_inbox_init(&pipe->inbox);
 }
@@ -324,16 +325,21 @@ int wg_pipe_open(const wg_pipe_options *options, warp_pipe **out) {
     options->ops->close(options->carrier);
     return status;
   }
-  *out = pipe;
   if (pipe->kind == WARP_STREAM) {
     wg_pipe_watch_in(pipe, WG_PIPE_HANDSHAKE_MS * 1000u);
   }
+  wg_pipe_enter(pipe);
   if (pipe->client) {
-    wg_pipe_enter(pipe);
-    wg_pipe_handshake(pipe); /* cannot complete yet; if it fails, on_failed comes from a timer */
-    wg_pipe_leave(pipe);
+    wg_pipe_handshake(pipe); /* cannot complete yet */
   }
-  return WARP_OK;
+  if (pipe->state == WG_PIPE_DOWN) {
+    status = pipe->end_status;
+    wg_pipe_finish(pipe); /* the carrier is gone, and the caller must hear so at once */
+  } else {
+    *out = pipe;
+  }
+  wg_pipe_leave(pipe);
+  return status;
 }
 
 void wg_pipe_set_callbacks(warp_pipe *pipe, const wg_pipe_callbacks *callbacks, void *arg) {
@@ -397,6 +403,10 @@ unsigned long wg_pipe_dropped(const warp_pipe *pipe) {
   return pipe->dropped;
 }
 
+unsigned long wg_pipe_records(const warp_pipe *pipe) {
+  return pipe->records;
+}
+
 wg_env *wg_pipe_env(const warp_pipe *pipe) {
   return pipe->env;
 }
@@ -420,6 +430,12 @@ void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,
     wg_pipe_move(pipe, WG_PIPE_OPEN);
   } else {
     wg_pipe_wake(pipe, 0); /* it went down meanwhile: the application is told */
+  }
+}
+
+void wg_pipe_moved(warp_pipe *pipe) {
+  if (pipe->carrier != NULL) {
+    pipe->ops->addrs(pipe->carrier, &pipe->info.local, &pipe->info.remote);
   }
 }
 

@@ -18,8 +18,9 @@
 /* What a pipe needs of its carrier. The pipe owns the carrier from wg_pipe_open on (also when that
  * fails, it closes it) and calls close or reset exactly once. */
 typedef struct wg_carrier_ops {
-  int (*send)(void *carrier, const void *data,
-              size_t len); /* WARP_AGAIN: a stream's queue is full */
+  /* WARP_AGAIN: a stream's queue is full, or what takes datagrams: this one is lost, and a sender
+   * that can wait shall. */
+  int (*send)(void *carrier, const void *data, size_t len);
   size_t (*queued)(void *carrier);
   int (*shutdown)(void *carrier);            /* streams: end of our side */
   void (*pause)(void *carrier, bool paused); /* streams: back-pressure */
@@ -83,8 +84,9 @@ typedef struct wg_pipe_options {
 } wg_pipe_options;
 
 /* Starts the handshake (a client's first flight is sent before this returns, so no callback may run
- * from within: failures come later through on_failed). WARP_NOMEM, WARP_INVALID (a client without
- * hello, no way to learn the peer's key), WARP_TOO_BIG (hello). */
+ * from within: failures come later through on_failed). On an error the carrier is closed.
+ * WARP_NOMEM, WARP_TLS (the first flight), WARP_INVALID (a client without hello, no way to learn
+ * the peer's key), WARP_TOO_BIG (hello). */
 int wg_pipe_open(const wg_pipe_options *options, warp_pipe **out);
 void wg_pipe_set_callbacks(warp_pipe *pipe, const wg_pipe_callbacks *callbacks, void *arg);
 void wg_pipe_set_initiator(warp_pipe *pipe, bool initiator);
@@ -95,6 +97,8 @@ void wg_pipe_input(warp_pipe *pipe, const uint8_t *data, size_t len);
 void wg_pipe_carrier_ended(warp_pipe *pipe, int status);
 /* The carrier's queue is empty again. */
 void wg_pipe_carrier_drained(warp_pipe *pipe);
+/* Datagrams: sends a record that means nothing, so that the peer hears from where. */
+void wg_pipe_show(warp_pipe *pipe);
 /* Datagrams: an address was newly heard: send the flight that is under way again, now. Harmless
  * otherwise. */
 void wg_pipe_retransmit(warp_pipe *pipe);
@@ -103,6 +107,13 @@ void wg_pipe_nominate(warp_pipe *pipe);
 /* Datagrams: how many records were dropped because they were malformed, out of place, or too many
  * to keep for an application that was not there yet. */
 unsigned long wg_pipe_dropped(const warp_pipe *pipe);
+/* Datagrams: how many records have come, each of which only the peer can have made. */
+unsigned long wg_pipe_records(const warp_pipe *pipe);
+/* A link takes the pipe for itself: WARP_OK once. WARP_STATE when it is not open yet or another
+ * link has it, WARP_CLOSED, WARP_UNSUPPORTED (it has not one peer). */
+int wg_pipe_claim(warp_pipe *pipe);
+/* And leaves it to the application again. */
+void wg_pipe_disclaim(warp_pipe *pipe);
 /* The environment it runs in. */
 wg_env *wg_pipe_env(const warp_pipe *pipe);
 /* Bytes that wait for the system to take them; a stream's only. */
@@ -118,6 +129,19 @@ void wg_pipe_discard(warp_pipe *pipe);
  * unreported, may still be adopted: on_end says so. */
 void wg_pipe_adopt(warp_pipe *pipe, const warp_pipe_info *info,
                    void (*on_closed)(void *arg, warp_pipe *pipe), void *arg);
+/* The carrier of an adopted pipe goes on from another address: the pipe's information follows. */
+void wg_pipe_moved(warp_pipe *pipe);
+/* May anything that arrives still be handed out: it is open, and the application has not closed it?
+ */
+bool wg_pipe_is_open(const warp_pipe *pipe);
+/* A pipe that a peer opened: the node's message callbacks may hear what arrives, until it is
+ * somebody's alone. */
+void wg_pipe_share(warp_pipe *pipe);
+void wg_pipe_unshare(warp_pipe *pipe);
+bool wg_pipe_is_shared(const warp_pipe *pipe);
+/* Has `tap` told of all that arrives from now on, and of what nobody has taken yet; NULL: no more.
+ * Does nothing on a pipe that is not shared. */
+void wg_pipe_set_tap(warp_pipe *pipe, warp_pipe_on_msg tap, void *arg);
 /* Ends an adopted pipe from the library's side (the node closes): the peer is told, the carrier
  * closed, and on_end runs with `status` before this returns, unless it ran before. A pipe that the
  * application has closed already is freed; of another, memory is left that touches nothing, until

@@ -8,13 +8,16 @@
 #include "pipe/secure.h"
 
 enum {
-  WG_PIPE_QUEUE_MAX = WG_TCP_QUEUE_MAX, /* bytes that wait in a stream's carrier and here */
-  WG_STREAM_SEND_MAX = 1 << 20,         /* one warp_pipe_send on a stream */
-  WG_STREAM_HELD_MAX = 1 << 20,         /* what a carrier may bring although it is paused */
-  WG_MESSAGES_HELD_MAX = 1 << 16,       /* before the application is there; more is dropped */
-  WG_PIPE_LINGER_MS = 2000,             /* how long closing may take */
-  WG_REPEAT_MAX_MS = 2000,              /* repetitions of flights and controls double up to this */
-  WG_MESSAGES_DRAIN_MS = 2,             /* when to try again after a full socket buffer */
+  /* Bytes that wait in a stream's carrier and here before a send is refused. The system's own
+   * buffer comes first: what waits besides makes nothing faster, is copied once more, and adds
+   * delay. */
+  WG_PIPE_QUEUE_FULL = 1 << 18,
+  WG_STREAM_SEND_MAX = 1 << 20,   /* one warp_pipe_send on a stream */
+  WG_STREAM_HELD_MAX = 1 << 20,   /* what a carrier may bring although it is paused */
+  WG_MESSAGES_HELD_MAX = 1 << 16, /* before the application is there; more is dropped */
+  WG_PIPE_LINGER_MS = 2000,       /* how long closing may take */
+  WG_REPEAT_MAX_MS = 2000,        /* repetitions of flights and controls double up to this */
+  WG_MESSAGES_DRAIN_MS = 2,       /* when to try again after a full socket buffer */
 };
 
 typedef enum wg_pipe_state {
@@ -81,9 +84,13 @@ struct warp_pipe {
   warp_pipe_info info;
   void (*on_closed)(void *arg, warp_pipe *pipe);
   void *closed_arg;
-  wg_inbox inbox;           /* of the application, too */
+  wg_inbox inbox;       /* of the application, too */
+  bool shared;          /* with the node's message callbacks */
+  warp_pipe_on_msg tap; /* of these; NULL: there are none */
+  void *tap_arg;
   struct wg_opened *opened; /* NULL unless it was opened by hand */
   bool adopted;
+  bool claimed;     /* by a link */
   bool let_go;      /* the application has closed it */
   bool killed;      /* the environment may be gone */
   unsigned stopped; /* WG_STOP_ bits */
@@ -116,6 +123,7 @@ struct warp_pipe {
   int carrier_status; /* how the carrier ended, WARP_OK while it has not */
 
   uint64_t sent_us, heard_us; /* messages: last record */
+  unsigned long records;      /* messages: that came */
   unsigned long dropped;      /* messages: malformed, out of place, or too many to hold */
 };
 

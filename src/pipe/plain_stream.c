@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TLS_RECORD = 16384, TLS_OVERHEAD = 256 /* header, IV, MAC, padding of any cipher of 1.2 */ };
+enum { TLS_RECORD = 16384 };
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
@@ -35,17 +35,16 @@ static int plain_send(warp_pipe *pipe, const void *data, size_t len) {
     return WARP_OK;
   }
   const wg_env_ops *ops = pipe->env->ops;
-  size_t sealed = opened->tls != NULL ? len + (len / TLS_RECORD + 1) * TLS_OVERHEAD : len;
-  if (ops->tcp_queued(opened->tcp) + sealed > WG_PIPE_QUEUE_MAX) {
+  if (ops->tcp_queued(opened->tcp) >= WG_PIPE_QUEUE_FULL) {
     pipe->want_drain = true;
     return WARP_AGAIN;
   }
   if (opened->tls == NULL) {
     return ops->tcp_send(opened->tcp, data, len);
   }
-  int status = wg_tls_client_write(opened->tls, data, len);
+  int status = wg_tls_write(opened->tls, data, len);
   if (status != WARP_OK) {
-    wg_pipe_end(pipe, status, wg_tls_client_detail(opened->tls));
+    wg_pipe_end(pipe, status, wg_tls_detail(opened->tls));
     return status;
   }
   return pipe->send_status;
@@ -59,7 +58,7 @@ static int plain_shutdown(warp_pipe *pipe) {
   if (!pipe->sent_end) {
     pipe->sent_end = true;
     if (opened->tls != NULL) {
-      wg_tls_client_shutdown(opened->tls);
+      wg_tls_shutdown(opened->tls);
     }
     pipe->env->ops->tcp_shutdown(opened->tcp); /* what is wrong with it on_end tells */
     pipe->want_drain = true;
@@ -84,7 +83,7 @@ static void plain_drained(warp_pipe *pipe) {
 static bool plain_finish(warp_pipe *pipe) {
   wg_opened *opened = pipe->opened;
   if (opened->tls != NULL && opened->tls_up && !pipe->sent_end) {
-    wg_tls_client_shutdown(opened->tls);
+    wg_tls_shutdown(opened->tls);
   }
   pipe->sent_end = true;
   return opened->conf.linger_ms <= 0 || plain_has_room(pipe);
@@ -118,34 +117,42 @@ static void read_tls(warp_pipe *pipe) {
   size_t limit = pipe->opened->conf.reader_limit;
   while (pipe->delivering && pipe->state == WG_PIPE_OPEN && !pipe->peer_ended) {
     size_t len = 0;
-    int status = wg_tls_client_read(pipe->opened->tls, data,
-                                    limit < sizeof data ? limit : sizeof data, &len);
+    int status =
+        wg_tls_read(pipe->opened->tls, data, limit < sizeof data ? limit : sizeof data, &len);
     if (status == WARP_OK) {
       wg_pipe_deliver(pipe, data, len, NULL);
     } else if (status == WARP_CLOSED) {
       peer_ended(pipe);
     } else {
       if (status != WARP_AGAIN) {
-        wg_pipe_end(pipe, status, wg_tls_client_detail(pipe->opened->tls));
+        wg_pipe_end(pipe, status, wg_tls_detail(pipe->opened->tls));
       }
       return;
     }
   }
 }
 
+static void ready(wg_opened *opened) {
+  bool of_server = opened->of_server != NULL; /* else the program may close it */
+  wg_opened_ready(opened);
+  if (of_server) {
+    wg_server_up(opened);
+  }
+}
+
 static void shake_hands(wg_opened *opened) {
-  int status = wg_tls_client_handshake(opened->tls);
+  int status = wg_tls_handshake(opened->tls);
   if (status == WARP_OK) {
     opened->tls_up = true;
-    wg_opened_ready(opened);
+    ready(opened);
   } else if (status != WARP_AGAIN) {
-    wg_opened_fail(opened, status, wg_tls_client_detail(opened->tls));
+    wg_opened_fail(opened, status, wg_tls_detail(opened->tls));
   }
 }
 
 static void tls_input(warp_pipe *pipe, const uint8_t *data, size_t len) {
   wg_opened *opened = pipe->opened;
-  if (wg_tls_client_feed(opened->tls, data, len) != WARP_OK) {
+  if (wg_tls_feed(opened->tls, data, len) != WARP_OK) {
     wg_pipe_end(pipe, WARP_NOMEM, "");
   } else if (pipe->state == WG_PIPE_HANDSHAKE) {
     shake_hands(opened);
@@ -234,12 +241,12 @@ const wg_pipe_kind_ops wg_plain_stream_ops = {
 /* ---- the connection -------------------------------------------------------------------------- */
 
 static void on_tls_timeout(void *arg) {
-  wg_opened_fail(arg, WARP_TIMEOUT, "the server did not complete the TLS handshake in time");
+  wg_opened_fail(arg, WARP_TIMEOUT, "the other side did not complete the TLS handshake in time");
 }
 
 void wg_plain_connected(wg_opened *opened) {
   if (opened->tls == NULL) {
-    wg_opened_ready(opened);
+    ready(opened);
     return;
   }
   wg_timer_start(opened->pipe->env, &opened->timer, opened->conf.ssl_handshake_ms * 1000ull,
@@ -247,18 +254,18 @@ void wg_plain_connected(wg_opened *opened) {
   shake_hands(opened);
 }
 
-int wg_plain_tls_new(wg_opened *opened, wg_tls_trust *trust) {
+int wg_plain_tls_new(wg_opened *opened, wg_tls_context *context) {
   char address[WARP_ADDR_STRLEN];
   warp_addr bare = opened->dest;
   bare.port = 0;
   const char *name =
       opened->name.host[0] != '\0' ? opened->name.host : warp_addr_format(&bare, address);
-  wg_tls_options options = {.trust = trust,
+  wg_tls_options options = {.context = context,
                             .name = name,
                             .utc_ms = opened->pipe->env->ops->wall_ms(opened->pipe->env),
                             .output = tls_output,
                             .arg = opened};
-  return wg_tls_client_new(&options, &opened->tls);
+  return wg_tls_new(&options, &opened->tls);
 }
 
 static void on_open(void *arg, int status) {

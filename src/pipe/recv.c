@@ -215,6 +215,9 @@ int warp_pipe_ask(warp_pipe *pipe, warp_subscription *sub, const void *data, siz
   if (pipe == NULL || cb == NULL || (data == NULL && len > 0)) {
     return WARP_INVALID;
   }
+  if (len > pipe->of_kind->largest) {
+    return WARP_TOO_BIG;
+  }
   int status = check(pipe, &sub, 0);
   uint8_t *again = NULL;
   unsigned retries = 0;

@@ -49,6 +49,18 @@ static size_t send_some(warp_pipe *to, const uint8_t *data, size_t len, int *sta
   return sent;
 }
 
+/* It cannot go on. Out of memory `to` ends too, whose program is told so: rather none than a stream
+ * with a hole. */
+static void break_link(link *one, int status) {
+  warp_pipe *to = one->to;
+  end_link(one);
+  if (status == WARP_NOMEM) {
+    wg_pipe_enter(to);
+    wg_pipe_end(to, status, "");
+    wg_pipe_leave(to);
+  }
+}
+
 /* May end the link. */
 static void flush(link *one) {
   int status = WARP_OK;
@@ -63,7 +75,7 @@ static void flush(link *one) {
     warp_pipe_shutdown(one->to);
   }
   if (status != WARP_OK || one->ended || one->from == NULL) {
-    end_link(one);
+    break_link(one, status);
   } else {
     wake_source(one->from);
   }
@@ -71,17 +83,23 @@ static void flush(link *one) {
 
 static void forward(link *one, const uint8_t *data, size_t len) {
   int status;
+  if (one->from->kind == WARP_MESSAGES && one->to->kind == WARP_MESSAGES &&
+      len > one->to->of_kind->largest) {
+    one->from->dropped++; /* half a message is none */
+    return;
+  }
   size_t sent = send_some(one->to, data, len, &status);
-  if (status == WARP_AGAIN && one->from->kind == WARP_STREAM) {
+  bool stream = one->from->kind == WARP_STREAM;
+  if (status == WARP_AGAIN && stream) {
     if (!wg_queue_push(&one->pending, data + sent, len - sent)) {
-      end_link(one); /* rather none than one with a hole */
+      break_link(one, WARP_NOMEM);
       return;
     }
     wg_pipe_stop(one->from, WG_STOP_LINK);
-  } else if (status == WARP_AGAIN || status == WARP_TOO_BIG) {
+  } else if (status == WARP_AGAIN || status == WARP_TOO_BIG || (status == WARP_NOMEM && !stream)) {
     one->from->dropped++; /* messages may be lost */
   } else if (status != WARP_OK) {
-    end_link(one);
+    break_link(one, status);
   }
 }
 

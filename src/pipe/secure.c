@@ -150,6 +150,9 @@ static int explain(wg_secure *secure) {
   }
   const char *detail = "";
   int status = wg_secure_alert_status(secure->alert_in, &detail);
+  if (secure->alert_in == 0 && wg_secure_lacked_memory()) {
+    status = WARP_NOMEM;
+  }
   if (detail[0] == '\0') {
     detail = ERR_reason_error_string(ERR_peek_error());
   }
@@ -201,6 +204,10 @@ int wg_secure_read(wg_secure *secure, void *out, size_t cap, size_t *len) {
   }
   wg_queue_free(&secure->flight); /* who sends records has our last flight */
   return WARP_OK;
+}
+
+bool wg_secure_has_more(const wg_secure *secure) {
+  return secure->in_len > 0 || SSL_has_pending(secure->ssl) == 1;
 }
 
 int wg_secure_write(wg_secure *secure, const void *data, size_t len) {

@@ -65,6 +65,8 @@ const warp_key *wg_secure_peer(const wg_secure *secure);
 /* Plaintext of one record at most. WARP_AGAIN: feed more; WARP_CLOSED: the peer has ended its
  * stream (close_notify); or a final error as of the handshake. */
 int wg_secure_read(wg_secure *secure, void *out, size_t cap, size_t *len);
+/* False when reading again would only answer WARP_AGAIN, which costs half as much as a record. */
+bool wg_secure_has_more(const wg_secure *secure);
 /* Outputs all of it, in records of 16 KiB on a stream, as one datagram else. Or a final error. */
 int wg_secure_write(wg_secure *secure, const void *data, size_t len);
 /* Ends our side of a stream (close_notify); reading goes on (RFC 8446 section 6.1). */

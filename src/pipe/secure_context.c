@@ -3,7 +3,9 @@
 #include "pipe/secure_internal.h"
 
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* Certificates of ours have under 300 bytes; a stranger's chain is not worth parsing. */
@@ -13,10 +15,10 @@ typedef struct contexts {
   SSL_CTX *stream, *datagrams;
 } contexts;
 
-/* What OpenSSL wants registered once in a process; nothing of it changes afterwards. */
-static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
-static int contexts_index = -1;
-static BIO_METHOD *bio_method;
+/* What OpenSSL wants registered once in a process; nothing of it changes once it is there. Whoever
+ * lacks the memory leaves it to the next one, which CRYPTO_THREAD_run_once would not. */
+static atomic_int contexts_index = -1;
+static _Atomic(BIO_METHOD *) bio_method;
 
 /* ---- the BIO --------------------------------------------------------------------------------- */
 
@@ -64,14 +66,13 @@ static unsigned int an_hour_us(SSL *ssl, unsigned int previous_us) {
 
 SSL *wg_secure_ssl(SSL_CTX *context, wg_secure *secure) {
   SSL *ssl = SSL_new(context);
-  BIO *bio = ssl != NULL ? BIO_new(bio_method) : NULL;
+  BIO *bio = ssl != NULL && SSL_set_app_data(ssl, secure) ? BIO_new(bio_method) : NULL;
   if (bio == NULL) {
     SSL_free(ssl);
     return NULL;
   }
   BIO_set_data(bio, secure);
   SSL_set_bio(ssl, bio, bio);
-  SSL_set_app_data(ssl, secure);
   if (secure->datagrams) {
     SSL_set_mtu(ssl, WG_DTLS_MTU);
     DTLS_set_timer_cb(ssl, an_hour_us);
@@ -82,6 +83,11 @@ SSL *wg_secure_ssl(SSL_CTX *context, wg_secure *secure) {
     SSL_set_accept_state(ssl);
   }
   return ssl;
+}
+
+bool wg_secure_lacked_memory(void) {
+  return ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE ||
+         ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
 }
 
 /* ---- kept with the key ----------------------------------------------------------------------- */
@@ -113,15 +119,70 @@ static int contexts_dup(CRYPTO_EX_DATA *to, const CRYPTO_EX_DATA *from, void **v
   return 1;
 }
 
-static void init_once(void) {
-  contexts_index = EVP_PKEY_get_ex_new_index(0, NULL, NULL, contexts_dup, contexts_free);
-  bio_method = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "warpgate");
-  if (bio_method != NULL) {
-    BIO_meth_set_write(bio_method, bio_write);
-    BIO_meth_set_read(bio_method, bio_read);
-    BIO_meth_set_ctrl(bio_method, bio_ctrl);
-    BIO_meth_set_create(bio_method, bio_create);
+static bool has_index(void) {
+  int none = -1;
+  if (atomic_load(&contexts_index) >= 0) {
+    return true;
   }
+  int made = EVP_PKEY_get_ex_new_index(0, NULL, NULL, contexts_dup, contexts_free);
+  if (made >= 0 && !atomic_compare_exchange_strong(&contexts_index, &none, made)) {
+    CRYPTO_free_ex_index(CRYPTO_EX_INDEX_EVP_PKEY, made); /* another thread was as quick */
+  }
+  return atomic_load(&contexts_index) >= 0;
+}
+
+static bool has_method(void) {
+  BIO_METHOD *none = NULL;
+  if (atomic_load(&bio_method) != NULL) {
+    return true;
+  }
+  BIO_METHOD *made = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "warpgate");
+  if (made == NULL) {
+    return false;
+  }
+  BIO_meth_set_write(made, bio_write);
+  BIO_meth_set_read(made, bio_read);
+  BIO_meth_set_ctrl(made, bio_ctrl);
+  BIO_meth_set_create(made, bio_create);
+  if (!atomic_compare_exchange_strong(&bio_method, &none, made)) {
+    BIO_meth_free(made);
+  }
+  return true;
+}
+
+/* ---- what OpenSSL has ------------------------------------------------------------------------ */
+
+/* How long the hello is that a context says: it names every suite, curve and signature that it
+ * has. 0 when it can say none. */
+static size_t hello_len(SSL_CTX *context) {
+  SSL *ssl = SSL_new(context);
+  BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+  if (ssl == NULL || in == NULL || out == NULL) {
+    BIO_free(in);
+    BIO_free(out);
+    SSL_free(ssl);
+    return 0;
+  }
+  BIO_set_mem_eof_return(in, -1);
+  SSL_set_bio(ssl, in, out);
+  SSL_set_connect_state(ssl);
+  (void)SSL_do_handshake(ssl); /* waits for an answer */
+  size_t len = BIO_ctrl_pending(out);
+  SSL_free(ssl);
+  ERR_clear_error();
+  return len;
+}
+
+SSL_CTX *wg_secure_new_context(bool datagrams) {
+  const SSL_METHOD *method = datagrams ? DTLS_method() : TLS_method();
+  SSL_CTX *made = SSL_CTX_new(method), *second = SSL_CTX_new(method);
+  size_t len = made != NULL && second != NULL ? hello_len(made) : 0;
+  if (len == 0 || len != hello_len(second)) {
+    SSL_CTX_free(made);
+    made = NULL;
+  }
+  SSL_CTX_free(second);
+  return made;
 }
 
 /* ---- certificate and policy ------------------------------------------------------------------ */
@@ -141,7 +202,7 @@ static X509 *make_certificate(EVP_PKEY *key) {
       !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"warpgate", -1,
                                   -1, 0) ||
       !X509_set_issuer_name(cert, name) || !X509_set_pubkey(cert, key) ||
-      !X509_sign(cert, key, EVP_sha256())) {
+      X509_sign(cert, key, EVP_sha256()) <= 0) { /* a signature that lacked memory has -1 bytes */
     X509_free(cert);
     return NULL;
   }
@@ -168,7 +229,7 @@ static int set_policy(SSL_CTX *context, bool datagrams) {
 }
 
 static SSL_CTX *make_context(EVP_PKEY *key, bool datagrams) {
-  SSL_CTX *context = SSL_CTX_new(datagrams ? DTLS_method() : TLS_method());
+  SSL_CTX *context = wg_secure_new_context(datagrams);
   X509 *cert = context != NULL ? make_certificate(key) : NULL;
   int done = cert != NULL && set_policy(context, datagrams) && wg_secure_demand(context) &&
              SSL_CTX_use_certificate(context, cert) && SSL_CTX_use_PrivateKey(context, key);
@@ -182,7 +243,7 @@ static SSL_CTX *make_context(EVP_PKEY *key, bool datagrams) {
 
 SSL_CTX *wg_secure_context(const wg_identity *identity, bool datagrams) {
   EVP_PKEY *key = wg_identity_pkey(identity);
-  if (!CRYPTO_THREAD_run_once(&once, init_once) || contexts_index < 0 || bio_method == NULL) {
+  if (!has_index() || !has_method()) {
     return NULL;
   }
   contexts *kept = EVP_PKEY_get_ex_data(key, contexts_index);

@@ -40,12 +40,18 @@ struct wg_secure {
   char detail[WARP_DETAIL_LEN];
 };
 
+/* A context as OpenSSL has it, of TLS or DTLS. What SSL_CTX_new lacks memory for it takes for an
+ * algorithm that this OpenSSL does not have, and says nothing: so it is made twice, and both must
+ * have the same. NULL when out of memory. */
+SSL_CTX *wg_secure_new_context(bool datagrams);
 /* The context for the identity's key, made at the first call and freed with the key. NULL when out
  * of memory. Borrowed. */
 SSL_CTX *wg_secure_context(const wg_identity *identity, bool datagrams);
 /* An object of it that calls back to `secure`; NULL when out of memory. Its BIO reads
  * secure->in and writes through wg_secure_send. */
 SSL *wg_secure_ssl(SSL_CTX *context, wg_secure *secure);
+/* Whether OpenSSL's queue of errors says so. */
+bool wg_secure_lacked_memory(void);
 /* What OpenSSL wants to send: one flush of a stream, one datagram. */
 void wg_secure_send(wg_secure *secure, const uint8_t *data, size_t len);
 

@@ -31,13 +31,14 @@ int wg_secure_alert_status(int alert, const char **detail) {
     *detail = "the peer knows no such session";
     return WARP_NOT_FOUND;
   case SSL_AD_NO_APPLICATION_PROTOCOL:
-    *detail = "the peer's own connect to us goes first";
+    *detail = "at the peer another connect goes first";
     return WARP_STATE;
   case SSL_AD_BAD_CERTIFICATE:
     *detail = "the peer expected another key than ours";
     return WARP_UNTRUSTED;
   case SSL_AD_HANDSHAKE_FAILURE:
-    *detail = "the other end did not take us: another node perhaps, or clocks that differ";
+    *detail = "the other end did not take us: another node perhaps, clocks that differ, or too "
+              "many connects";
     return WARP_TLS;
   default:
     *detail = "";

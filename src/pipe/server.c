@@ -24,23 +24,40 @@ warp_pipe *wg_next_client(const warp_pipe *server, const warp_pipe *client) {
 
 void wg_server_forget(wg_opened *client) {
   if (client->of_server != NULL) {
-    client->of_server->opened->client_count--;
+    wg_opened *server = client->of_server->opened;
+    server->client_count--;
+    server->shaking_count -= client->pipe->adopted ? 0 : 1;
     client->of_server = NULL;
     wg_list_remove(&client->of_clients);
   }
 }
 
-void wg_server_close_clients(wg_opened *opened) {
-  while (!wg_list_empty(&opened->clients)) {
-    wg_opened *client = WG_CONTAINER(opened->clients.next, wg_opened, of_clients);
-    wg_server_forget(client);
+static void drop_first(wg_list *clients) {
+  wg_opened *client = WG_CONTAINER(clients->next, wg_opened, of_clients);
+  wg_server_forget(client);
+  if (client->pipe->claimed) {
+    wg_pipe_kill(client->pipe, WARP_CANCELED); /* the link that has it is told, and closes it */
+  } else {
     warp_pipe_close(client->pipe);
+  }
+}
+
+void wg_server_close_clients(wg_opened *opened) {
+  while (!wg_list_empty(&opened->shaking)) {
+    drop_first(&opened->shaking);
+  }
+  while (!wg_list_empty(&opened->clients)) {
+    drop_first(&opened->clients);
   }
 }
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
 static int adopt_client(wg_opened *server, wg_tcp *tcp, const warp_addr *from, warp_pipe **out) {
+  bool full = server->client_count == WARP_SERVER_CLIENTS_MAX;
+  if (server->shaking_count == WARP_SERVER_HANDSHAKES_MAX || (full && server->shaking_count > 0)) {
+    drop_first(&server->shaking); /* else so many that say nothing would keep all others out */
+  }
   if (server->client_count == WARP_SERVER_CLIENTS_MAX) {
     return WARP_LIMIT;
   }
@@ -50,13 +67,36 @@ static int adopt_client(wg_opened *server, wg_tcp *tcp, const warp_addr *from, w
     return status;
   }
   wg_opened *client = (*out)->opened;
+  status = server->of_all != NULL ? wg_plain_tls_new(client, server->of_all) : WARP_OK;
+  if (status != WARP_OK) {
+    warp_pipe_close(*out);
+    return status;
+  }
   client->tcp = tcp;
   client->dest = *from;
   client->has_dest = true;
   client->of_server = server->pipe;
-  wg_list_push(&server->clients, &client->of_clients);
+  wg_list_push(&server->shaking, &client->of_clients);
+  server->shaking_count++;
   server->client_count++;
   return WARP_OK;
+}
+
+void wg_server_up(wg_opened *client) {
+  warp_pipe *server = client->of_server;
+  wg_opened *opened = server->opened;
+  wg_list_remove(&client->of_clients);
+  wg_list_push(&opened->clients, &client->of_clients);
+  opened->shaking_count--;
+  wg_pipe_enter(server);
+  if (server->inbox.consumed) {
+    wg_pipe_resume(client->pipe, WG_STOP_IDLE);
+  }
+  wg_inbox_settle(client->pipe);
+  if (opened->on_up != NULL) {
+    opened->on_up(opened->up_arg, server, client->pipe);
+  }
+  wg_pipe_leave(server);
 }
 
 void wg_server_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
@@ -74,18 +114,9 @@ void wg_server_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
     return;
   }
   ops->tcp_set_handlers(tcp, &wg_plain_tcp_handlers, client->opened);
-  wg_pipe_enter(server);
   wg_pipe_enter(client);
-  wg_opened_ready(client->opened);
-  if (server->inbox.consumed) {
-    wg_pipe_resume(client, WG_STOP_IDLE);
-  }
-  wg_inbox_settle(client);
-  if (opened->on_up != NULL) {
-    opened->on_up(opened->up_arg, server, client);
-  }
+  wg_plain_connected(client->opened);
   wg_pipe_leave(client);
-  wg_pipe_leave(server);
 }
 
 /* ---- the server ------------------------------------------------------------------------------ */

@@ -8,10 +8,7 @@
 
 #include <string.h>
 
-enum {
-  RECORD_MAX = 16384,  /* RFC 8446 section 5.1 */
-  RECORD_OVERHEAD = 22 /* header 5, content type 1, tag 16 */
-};
+enum { RECORD_MAX = 16384 }; /* RFC 8446 section 5.1 */
 
 static const uint8_t preamble[4] = {WG_MAGIC_0, WG_MAGIC_1, WG_PROTOCOL_VERSION, 1};
 
@@ -61,8 +58,7 @@ static int stream_send(warp_pipe *pipe, const void *data, size_t len) {
   if (len == 0) {
     return WARP_OK;
   }
-  size_t sealed = len + (len / RECORD_MAX + 1) * RECORD_OVERHEAD;
-  if (pipe->ops->queued(pipe->carrier) + pipe->unsent.len + sealed > WG_PIPE_QUEUE_MAX) {
+  if (pipe->ops->queued(pipe->carrier) + pipe->unsent.len >= WG_PIPE_QUEUE_FULL) {
     pipe->want_drain = true;
     return WARP_AGAIN;
   }

@@ -82,11 +82,14 @@ static void enqueue(warp_subscription *sub, warp_pipe *via, const uint8_t *data,
     sub->dropped++;
   }
   bool room = may_wait || !wg_subscription_full(sub);
-  if (!room || !push(sub, via, data, len, from)) {
-    sub->dropped++;
+  if (room && push(sub, via, data, len, from)) {
+    wg_subscription_serve(sub);
     return;
   }
-  wg_subscription_serve(sub);
+  sub->dropped++;
+  if (may_wait) {
+    wg_pipe_end(via, WARP_NOMEM, ""); /* rather none than a stream with a hole */
+  }
 }
 
 /* ---- what arrives ---------------------------------------------------------------------------- */
@@ -200,7 +203,8 @@ int warp_pipe_subscribe(warp_pipe *pipe, const warp_subscribe_options *options,
   static const warp_subscribe_options everything = {0};
   options = options != NULL ? options : &everything;
   if (pipe == NULL || out == NULL || options->when_full < WARP_FULL_WAIT ||
-      options->when_full > WARP_FULL_DROP_OLDEST) {
+      options->when_full > WARP_FULL_DROP_OLDEST ||
+      options->max_messages > WARP_QUEUE_MESSAGES_MAX) {
     return WARP_INVALID;
   }
   if (pipe->let_go || pipe->killed || pipe->state == WG_PIPE_DOWN || pipe->state == WG_PIPE_GONE) {

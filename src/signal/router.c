@@ -24,6 +24,7 @@ typedef struct route {
 
 struct wg_router {
   wg_env *env;
+  const wg_log *log;
   const wg_clock *clock;
   const wg_identity *identity;
   wg_router_on_message on_message;
@@ -137,7 +138,12 @@ static void on_broker_message(void *arg, const uint8_t *data, size_t len) {
   uint8_t plain[WG_ENVELOPE_MAX];
   warp_key sender;
   wg_message message;
-  if (wg_router_check(router, data, len, plain, &sender, &message) == WARP_OK) {
+  int status = wg_router_check(router, data, len, plain, &sender, &message);
+  if (status == WARP_OK || status == WARP_REPLAY) {
+    wg_logf(router->log, WARP_LOG_DEBUG, "broker %s: a message came%s", from->hint,
+            status == WARP_OK ? "" : ", and has come before");
+  }
+  if (status == WARP_OK) {
     router->on_message(router->arg, &sender, &message); /* may close the router */
   }
 }
@@ -186,6 +192,7 @@ int wg_router_open(const wg_router_options *options, wg_router **out) {
     return WARP_NOMEM;
   }
   router->env = options->env;
+  router->log = options->log != NULL ? options->log : &options->env->log;
   router->clock = options->clock;
   router->identity = options->identity;
   router->on_message = options->on_message;
@@ -215,6 +222,12 @@ void wg_router_close(wg_router *router) {
   }
   wg_guard_free(router->guard);
   free(router);
+}
+
+void wg_router_renew(wg_router *router) {
+  for (size_t i = 0; i < router->route_count; i++) {
+    router->env->ops->broker_renew(router->routes[i].broker);
+  }
 }
 
 void wg_router_counters_get(const wg_router *router, wg_router_counters *out) {
@@ -292,7 +305,10 @@ int wg_router_send(wg_router *router, const wg_record *peer, const wg_message *m
       wg_topic(&peer->key, topic);
     }
     status = router->env->ops->broker_publish(by->broker, topic, envelope, (size_t)len);
-    sent += status == WARP_OK;
+    if (status == WARP_OK) {
+      wg_logf(router->log, WARP_LOG_DEBUG, "broker %s: a message goes", by->hint);
+      sent++;
+    }
   }
   return sent > 0 ? WARP_OK : status;
 }

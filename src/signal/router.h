@@ -37,6 +37,7 @@ typedef struct wg_router_counters {
 
 typedef struct wg_router_options {
   wg_env *env;
+  const wg_log *log;           /* must outlive the router; NULL: the environment's */
   const wg_clock *clock;       /* must outlive the router; NULL: this machine's */
   const wg_identity *identity; /* must outlive the router */
   const char *const
@@ -50,6 +51,8 @@ typedef struct wg_router_options {
 int wg_router_open(const wg_router_options *options, wg_router **out);
 /* NULL is allowed. Nothing of it runs afterwards. */
 void wg_router_close(wg_router *router);
+/* The interfaces have changed: see broker_renew of the environment. */
+void wg_router_renew(wg_router *router);
 /* Seals a message to the record's key and publishes it on every broker that both records name (the
  * ones that are up; at most two, copies are dropped by the replay window); on our first broker that
  * is up when the peer's record names none. WARP_NO_SERVER when no broker is shared and up. */

@@ -17,6 +17,8 @@ enum field {
   FIELD_RECORD = 10,
   FIELD_ROWS = 11,
   FIELD_ASKS = 12,
+  FIELD_APART = 13,
+  FIELD_KNOWN = 14,
 };
 
 #define BIT(field) (UINT64_C(1) << (field))
@@ -73,6 +75,8 @@ static uint64_t fields_of(const wg_message *message) {
   fields |= message->record_len != 0 ? BIT(FIELD_RECORD) : 0;
   fields |= message->rows_len != 0 ? BIT(FIELD_ROWS) : 0;
   fields |= message->asks ? BIT(FIELD_ASKS) : 0;
+  fields |= message->apart ? BIT(FIELD_APART) : 0;
+  fields |= message->known != 0 ? BIT(FIELD_KNOWN) : 0;
   return fields;
 }
 
@@ -131,6 +135,9 @@ static void write_field(wg_writer *writer, uint16_t field, const wg_message *mes
   case FIELD_ROWS:
     wg_field_bytes(writer, field, message->rows, message->rows_len);
     break;
+  case FIELD_KNOWN:
+    wg_field_u64(writer, field, message->known);
+    break;
   default:
     wg_field_u8(writer, field, 1);
     break;
@@ -145,7 +152,7 @@ int wg_message_encode(const wg_message *message, uint8_t *out, size_t cap) {
   }
   wg_writer writer = wg_writer_init(out, cap);
   wg_packet_begin(&writer, WG_PACKET_MESSAGE);
-  for (uint16_t field = FIELD_TYPE; field <= FIELD_ASKS; field++) {
+  for (uint16_t field = FIELD_TYPE; field <= FIELD_KNOWN; field++) {
     if ((fields & BIT(field)) != 0) {
       write_field(&writer, field, message);
     }
@@ -183,11 +190,12 @@ static bool read_rows(wg_field *field, wg_message *out) {
   return !rows.failed && read_borrowed(field, WG_MESSAGE_ROWS_MAX, &out->rows, &out->rows_len);
 }
 
-static bool read_asks(wg_field *field, wg_message *out) {
-  uint8_t asks;
-  bool good = wg_field_get_u8(field, &asks);
-  out->asks = asks == 1;
-  return good && out->asks;
+/* A field that is there to say yes. */
+static bool read_yes(wg_field *field, bool *out) {
+  uint8_t yes;
+  bool good = wg_field_get_u8(field, &yes);
+  *out = yes == 1;
+  return good && *out;
 }
 
 static bool read_field(wg_field *field, wg_message *out) {
@@ -217,7 +225,11 @@ static bool read_field(wg_field *field, wg_message *out) {
   case FIELD_ROWS:
     return read_rows(field, out);
   case FIELD_ASKS:
-    return read_asks(field, out);
+    return read_yes(field, &out->asks);
+  case FIELD_APART:
+    return read_yes(field, &out->apart);
+  case FIELD_KNOWN:
+    return wg_field_get_u64(field, &out->known) && out->known != 0;
   default:
     return true;
   }

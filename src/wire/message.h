@@ -38,7 +38,9 @@ typedef struct wg_message {
   size_t record_len;
   const uint8_t *rows; /* of a report: wg_row_read each */
   size_t rows_len;
-  bool asks; /* for the receiver's report */
+  bool asks;      /* for the receiver's report */
+  bool apart;     /* the session's id was named by a program: it crosses no other */
+  uint64_t known; /* sequence of the receiver's record that the sender goes by; 0: not said */
 } wg_message;
 
 /* The largest message: a record, a plugin's bytes and all other fields fit. */

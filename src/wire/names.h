@@ -43,7 +43,7 @@ typedef enum wg_name_status {
   WG_NAME_STALE = 5,         /* the sequence is below what is known */
   WG_NAME_BAD_SIGNATURE = 6, /* of the request or of the record in it */
   WG_NAME_EXPIRED = 7,       /* the record in the request is */
-  WG_NAME_BUSY = 8,          /* over the server's rate limit: try later */
+  WG_NAME_BUSY = 8,          /* over the server's rate limit, or its disk's: try later */
   WG_NAME_FAILED = 9,        /* the server could not store or read it */
   WG_NAME_TOO_SHORT = 10,    /* the reply would be longer than the request: pad it, or use TCP */
 } wg_name_status;

@@ -9,13 +9,17 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 import threading
 
 import pytest
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
-TIMEOUT = 60
+TIMEOUT = 300  # ends what hangs
+
+sys.path.append(str(HERE.parent))
+from ports import reserve  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -172,12 +176,6 @@ class Address:
 # ---- servers -------------------------------------------------------------------------------------
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def silent(kind):
     """Somebody listens here and never says a word."""
     with socket.socket(type=kind) as server:
@@ -274,7 +272,7 @@ class Broker:
     """Two listeners of one broker: for everybody, and for users it does not have."""
 
     def __init__(self, start, folder):
-        self.open, self.closed = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        self.open, self.closed = (f"127.0.0.1:{reserve()}" for _ in range(2))
         conf = folder / "mosquitto.conf"
         conf.write_text(
             "per_listener_settings true\npersistence false\nlog_dest stderr\n"
@@ -294,7 +292,7 @@ class Turn:
     """STUN and TURN; `with_password` is how to write it."""
 
     def __init__(self, start, folder):
-        port = free_port()
+        port = reserve()
         self.stun = f"127.0.0.1:{port}"
         conf = folder / "turnserver.conf"
         conf.write_text(

@@ -16,6 +16,9 @@ def tell(event, **more):
 def start(*command):
     servers = {"broker": "BROKERS", "stun": "STUN", "turn": "TURN", "names": "NAMES", "data": "DATA"}
     options = [f"--{option}={os.environ['NATSIM_' + name]}" for option, name in servers.items()]
+    if command[0] == "connect" and os.environ["NATSIM_RELAY"] == "0":
+        options.append("--no-relay")
+    options += [f"--set={setting}" for setting in os.environ["NATSIM_SET"].split(",") if setting]
     return subprocess.Popen([sys.argv[1], *command, *options, "--json"], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

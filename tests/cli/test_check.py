@@ -3,7 +3,7 @@
 
 import json
 
-from conftest import free_port
+from ports import nobody
 
 KINDS = ("broker", "stun", "turn", "names", "ntp")
 
@@ -58,8 +58,8 @@ def test_no_password_is_shown(warpgate, turn):
 
 
 def test_servers_that_are_not_there(warpgate, silent_udp):
-    nobody = f"127.0.0.1:{free_port()}"
-    done = warpgate("check", "--loopback", "--json", "--stun", silent_udp, "--broker", nobody)
+    absent = nobody()
+    done = warpgate("check", "--loopback", "--json", "--stun", silent_udp, "--broker", absent)
     assert done.status == 3
     status = {s["kind"]: s["status"] for s in result(done)["servers"]}
     assert status == {"broker": "WARP_CONN_REFUSED", "stun": "WARP_TIMEOUT"}

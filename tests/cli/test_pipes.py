@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,7 +12,8 @@ import threading
 
 import pytest
 
-from conftest import free_port, kill_at_exit
+from conftest import TIMEOUT, Address, Running, kill_at_exit
+from ports import reserve
 
 MUCH = 6 << 20  # more than both queues and the system hold
 
@@ -69,7 +71,7 @@ def test_sockets_as_standard_input_and_output(warpgate, echo):
         ours.sendall(b"ping")
         assert ours.recv(4) == b"ping"
         ours.shutdown(socket.SHUT_WR)
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=TIMEOUT) == 0
         process.stderr.close()
 
 
@@ -154,7 +156,7 @@ def test_a_person_at_a_terminal(warpgate):
             assert process.stdout.readline() == b"got hello\n"
             assert b"the other side has ended" in process.stderr.readline()
             os.write(person, b"\x04")
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=TIMEOUT) == 0
     os.close(person)
 
 
@@ -174,7 +176,7 @@ def test_progress_at_a_terminal(warpgate, echo):
         with contextlib.suppress(OSError):  # the terminal's other end is closed
             while data := os.read(person, 4096):
                 seen += data
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=TIMEOUT) == 0
     os.close(person)
     assert b"\r\x1b[K300.0 kB sent, 300.0 kB received, " in seen
     assert seen.endswith(b"/s\r\n"), "the last line stays"
@@ -185,7 +187,7 @@ def test_interrupt_is_130(warpgate, echo):
         with warpgate.running("connect", "--loopback", echo.address) as one:
             one.event("connected")
             assert one.end(number).status == 128 + number
-            assert echo.event("ended")["status"] == "WARP_CLOSED"
+            assert echo.event("ended")["status"] == "WARP_RESET"
 
 
 def test_interrupt_while_starting(warpgate, silent_udp):
@@ -200,7 +202,7 @@ def test_a_reader_that_goes_away_is_141(warpgate, echo):
         one.process.stdout.close()
         one.process.stdin.write(b"x")
         one.process.stdin.flush()
-        assert one.process.wait(timeout=60) == 141
+        assert one.process.wait(timeout=TIMEOUT) == 141
 
 
 def test_a_full_disk_is_said(warpgate, echo):
@@ -208,6 +210,45 @@ def test_a_full_disk_is_said(warpgate, echo):
         done = connect(warpgate, echo, input=b"x", stdout=full)
     assert done.status == 1
     assert "cannot write to standard output" in done.line
+
+
+def test_input_that_cannot_be_read_is_said(warpgate, tmp_path):
+    """It is no end of the input: the peer must not take what it has for the whole."""
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with warpgate.listening("--loopback", "--pipe", stdin=subprocess.DEVNULL) as listener:
+        done = connect(warpgate, listener, input=None, stdin=folder)
+        assert done.status == 1
+        assert "cannot read standard input" in done.line
+        assert listener.end().status == 1
+    os.close(folder)
+
+
+def test_a_full_disk_at_the_other_end(warpgate):
+    """Also the sender hears that not everything arrived."""
+    with open("/dev/full", "wb") as full:
+        with warpgate.listening("--loopback", "--pipe", stdin=subprocess.DEVNULL,
+                                stdout=full) as listener:
+            done = connect(warpgate, listener, input=b"x")
+            assert done.status == 1
+            assert "the connection broke" in done.line
+            assert "cannot write to standard output" in listener.event("error")["message"]
+            assert listener.end().status == 1
+
+
+@pytest.mark.parametrize("who", ["sender", "receiver"])
+def test_an_interrupted_transfer_is_a_failure_at_the_other_end(warpgate, who):
+    """What came is not the whole, and whoever sent the rest must not take it for received."""
+    with warpgate.listening("--loopback", "--pipe", stdin=subprocess.DEVNULL) as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as one:
+            one.event("connected")
+            one.process.stdin.write(b"the first half")
+            one.process.stdin.flush()
+            assert listener.process.stdout.read(14) == b"the first half"
+            first, other = (one, listener) if who == "sender" else (listener, one)
+            first.process.send_signal(signal.SIGTERM)  # and its input has not ended
+            assert first.process.wait(timeout=TIMEOUT) == 128 + signal.SIGTERM
+            assert "the connection broke" in other.event("error")["message"]
+            assert other.end().status == 1
 
 
 def test_descriptors_are_left_as_they_were(warpgate, echo):
@@ -227,13 +268,21 @@ def test_descriptors_are_left_as_they_were(warpgate, echo):
 
 
 def test_nobody_there(warpgate):
-    port = free_port()
+    port = reserve()
     address = warpgate("address", "--loopback", "--port", port).out.decode().strip()
     done = warpgate("connect", "--loopback", "--plugin", "direct_connect", address)
     assert done.status == 1
     first, *attempts = done.err.splitlines()
     assert "could not connect to the address: every attempt failed" in first
     assert any("direct_connect (TCP/IPv4 interface): connection refused" in a for a in attempts)
+
+
+def test_nobody_needs_a_relay_within_a_machine(warpgate):
+    port = reserve()
+    address = warpgate("address", "--loopback", "--port", port).out.decode().strip()
+    done = warpgate("connect", "--loopback", "--port", port, address)  # it is the connect's own by now
+    assert done.status == 1
+    assert "TURN server" not in done.err
 
 
 def test_what_needs_a_broker_says_so(warpgate, echo):
@@ -261,7 +310,7 @@ def test_a_peer_that_dies_is_a_failure(warpgate, echo):
 
 
 def test_a_port_that_is_taken(warpgate):
-    port = free_port()
+    port = reserve()
     with socket.create_server(("127.0.0.1", port)):
         done = warpgate("listen", "--loopback", "--port", port)
     assert done.status == 1
@@ -276,17 +325,54 @@ def test_a_key_that_cannot_be_read(warpgate, tmp_path):
     assert 'the key "default" cannot be loaded' in done.line
 
 
+def test_a_folder_that_cannot_be_made(warpgate, tmp_path):
+    (tmp_path / "file").touch()
+    done = warpgate("address", "--loopback", "--data", tmp_path / "file/keys")
+    assert done.status == 1
+    assert "there is no such folder, and it cannot be made" in done.line
+
+
 # ---- listen --------------------------------------------------------------------------------------
 
 
 def test_listen_says_its_address_and_ends_cleanly(warpgate):
-    port = free_port()
+    port = reserve()
     process = warpgate.start("listen", "--loopback", "--port", port)
     line = process.stderr.readline().decode()
     assert line.startswith("warpgate: address 51cB")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_listen_says_when_its_address_changes(warpgate):
+    ip = shutil.which("ip", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+
+    def changed(*changes):
+        return "".join(f"{ip} {change} && " for change in changes)
+
+    first = changed("link add v0 type veth peer name v1", "link set v0 up", "link set v1 up",
+                    "address add 192.0.2.2/24 dev v0", "route add default via 192.0.2.1")
+    # Once there is a line on standard input, the interface has another address.
+    then = changed("address del 192.0.2.2/24 dev v0", "address add 192.0.2.3/24 dev v0",
+                   "route add default via 192.0.2.1")
+    listen = f"{warpgate.program} listen --broker none --json --no-upnp & "
+    process = subprocess.Popen(
+        ["unshare", "--map-root-user", "--net", "sh", "-c",
+         f"{first} {{ {listen} read line && {then} read line; kill $!; wait $!; }}"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=warpgate.environment)
+    with kill_at_exit(process):
+        listener = Running(process)
+        before = listener.event("ready")["address"]
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        after = listener.event("address")["address"]
+        process.stdin.write(b"\n")
+        assert listener.end().status == 0
+    here, there = (bytes([192, 0, 2, last]) for last in (2, 3))
+    assert here in Address(before).bytes and there not in Address(before).bytes
+    assert there in Address(after).bytes and here not in Address(after).bytes
 
 
 def test_listen_tells_of_its_peers(warpgate):
@@ -298,7 +384,7 @@ def test_listen_tells_of_its_peers(warpgate):
     name = connected.split()[1]
     assert name.startswith("n-") and ended == f"warpgate: {name} ended\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
+    process.communicate(timeout=TIMEOUT)
     assert process.returncode == 0
 
 
@@ -358,6 +444,30 @@ def test_listen_exec_runs_a_command_for_each_peer(warpgate):
             assert done.out == b"%s to %s by direct\nrest" % (word, peer.encode())
 
 
+def test_listen_exec_runs_so_many_at_once(warpgate):
+    """Also a command counts whose peer has gone, as long as it runs."""
+    with warpgate.listening("--loopback", "--exec", "echo here; exec >&-; cat >/dev/null",
+                            "--commands", "1") as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as one:
+            assert one.process.stdout.readline() == b"here\n"
+            done = connect(warpgate, listener)
+            assert done.status != 0 and done.out == b""
+            assert "refused" in done.err
+            assert one.end().status == 0
+        # The command is at its end now, and its place is free when it is over.
+        assert any(connect(warpgate, listener).out == b"here\n" for _ in range(100))
+
+
+def test_listen_exec_inherits_no_other_peer(warpgate):
+    """A command that runs another listener: that one's commands have its peers, not the first one's."""
+    stale = {"WARPGATE_PEER": "stale", "WARPGATE_PATH": "stale", "WARPGATE_REMOTE": "stale"}
+    command = "env | grep -c ^WARPGATE_; env | grep -c stale; echo $WARPGATE_PEER"
+    with warpgate.listening("--loopback", "--exec", command, env=stale) as listener:
+        done = connect(warpgate, listener)
+        peer = listener.event("connected")["peer"]
+        assert done.out.split()[1:] == [b"0", peer.encode()]
+
+
 def test_listen_exec_ends_with_the_command(warpgate):
     with warpgate.listening("--loopback", "--exec", "echo bye") as listener:
         with warpgate.running("connect", "--loopback", listener.address) as one:
@@ -383,9 +493,20 @@ def test_listen_stop_ends_its_commands(warpgate):
             signal_at_end(descriptor)
 
 
+def test_listen_exec_ends_the_command_of_a_peer_that_breaks_off(warpgate):
+    """Also one that neither reads nor writes, and so would not notice."""
+    with warpgate.listening("--loopback", "--exec", "echo $$; exec sleep 1000") as listener:
+        with warpgate.running("connect", "--loopback", listener.address) as one:
+            descriptor = os.pidfd_open(int(one.process.stdout.readline()))
+            one.process.send_signal(signal.SIGINT)
+            assert one.process.wait(timeout=TIMEOUT) == 130
+            assert listener.event("ended")["status"] == "WARP_RESET"
+            signal_at_end(descriptor)
+
+
 def signal_at_end(descriptor):
     """Waits until the process behind a pidfd is gone."""
-    ready, _, _ = select.select([descriptor], [], [], 60)
+    ready, _, _ = select.select([descriptor], [], [], TIMEOUT)
     os.close(descriptor)
     assert ready
 

@@ -2,15 +2,13 @@
 
 import json
 import signal
+import subprocess
 import threading
 
 import pytest
 
-from conftest import free_port
-
-
-def nobody():
-    return f"127.0.0.1:{free_port()}"
+from conftest import TIMEOUT
+from ports import nobody
 
 
 # ---- names ---------------------------------------------------------------------------------------
@@ -94,6 +92,24 @@ def test_all_of_it_arrives_over_messages(warpgate, broker):
             one.process.stdin = listener.process.stdin = None
             assert one.end().status == 0
             assert listener.end().status == 0
+
+
+@pytest.mark.parametrize("who", ["sender", "receiver"])
+def test_an_interrupted_transfer_over_messages(warpgate, broker, who):
+    """The other end is told at once, instead of waiting until nothing has come for long."""
+    with warpgate.listening("--loopback", "--broker", broker.open, "--pipe",
+                            stdin=subprocess.DEVNULL) as listener:
+        with warpgate.running("connect", "--loopback", "--broker", broker.open, "--plugin",
+                              "udp_punch", listener.address) as one:
+            one.event("connected")
+            one.process.stdin.write(b"the first half")
+            one.process.stdin.flush()
+            assert listener.process.stdout.read(14) == b"the first half"
+            first, other = (one, listener) if who == "sender" else (listener, one)
+            first.process.send_signal(signal.SIGTERM)
+            assert first.process.wait(timeout=TIMEOUT) == 128 + signal.SIGTERM
+            assert "the connection broke" in other.event("error")["message"]
+            assert other.end().status == 1
 
 
 def test_reverse_connect(warpgate, broker):

@@ -1,10 +1,11 @@
 import pathlib
-import socket
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
+sys.path.append(str(ROOT / "tests"))
 
 
 def pytest_addoption(parser):
@@ -25,13 +26,12 @@ def example(build):
 @pytest.fixture
 def names(build, tmp_path):
     """A name server on loopback, as HOST:PORT."""
-    with socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    process = subprocess.Popen([build / "bin/warpgate-names", "--listen", address, "--store", tmp_path / "names.db"],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        [build / "bin/warpgate-names", "--listen", "127.0.0.1:0", "--store", tmp_path / "names.db"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        assert address in process.stdout.readline()
+        word, address = process.stdout.readline().split()
+        assert word == "ready"
         yield address
     finally:
         process.kill()

@@ -11,12 +11,15 @@ import sys
 import threading
 
 import pytest
+from ports import nobody
 
 HERE = pathlib.Path(__file__).parent
-TIMEOUT = 60
-# With how each is connected through two port-restricted NATs, where it has two nodes.
-TWO_NODES = {"echo_gate": "udp_punch", "bytes_only": "udp_punch", "ping_pong": "udp_punch", "pinned_connect": "udp_punch",
-             "file_transfer": "tcp_punch"}
+TIMEOUT = 300  # ends what hangs
+# With how each is connected through two port-restricted NATs, where it has two nodes. UDP is half a round
+# trip sooner there, and on a busy machine not always.
+PUNCH = {"udp_punch", "tcp_punch"}
+TWO_NODES = {"echo_gate": PUNCH, "bytes_only": PUNCH, "ping_pong": PUNCH, "pinned_connect": {"udp_punch"},
+             "file_transfer": {"tcp_punch"}}
 
 
 def run(*command, **options):
@@ -131,6 +134,42 @@ def test_tcp_echo_server(example):
             assert sock.recv(5) == b"hello"
 
 
+def certificate(tmp_path, name):
+    """A certificate for 127.0.0.1 that vouches for itself, and its key."""
+    cert, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-subj", "/CN=echo", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+                   check=True, capture_output=True, timeout=TIMEOUT)
+    return cert, key
+
+
+def test_tcp_echo_server_with_tls(example, tmp_path):
+    cert, key = certificate(tmp_path, "ours")
+    other, _ = certificate(tmp_path, "other")
+    with listening(example("tcp_echo_server"), "0", str(cert), str(key)) as (_, said):
+        address = said.split()[-1]
+
+        def client(trusted, version):
+            process = subprocess.Popen(
+                ["openssl", "s_client", "-connect", address, "-CAfile", trusted, "-verify_return_error",
+                 "-verify_ip", "127.0.0.1", "-quiet", version],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            with process:
+                process.stdin.write(b"hello\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+                process.kill()
+            return line
+
+        with connected(said) as silent, connected(said) as rude:  # neither keeps others out
+            rude.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert client(cert, "-tls1_3") == b"hello\n"
+            assert client(cert, "-tls1_2") == b"hello\n"
+            assert client(other, "-tls1_3") == b""
+            silent.settimeout(TIMEOUT)
+            assert silent.recv(1) == b""
+
+
 def test_relay(example):
     def echo(server):
         sock, _ = server.accept()
@@ -149,10 +188,8 @@ def test_relay(example):
 
 
 def test_relay_to_nobody(example):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    with listening(example("relay"), f"127.0.0.1:{port}") as (process, said):
-        for _ in range(3): # it goes on after the first
+    with listening(example("relay"), nobody()) as (process, said):
+        for _ in range(3):  # it goes on after the first
             with connected(said) as sock:
                 sock.settimeout(TIMEOUT)
                 assert sock.recv(1) == b""
@@ -206,4 +243,4 @@ def test_through_two_nats(build, example, name):
                            "port-restricted", "--json", "--endpoint", endpoint, env=environment))
     assert trial["outcome"] == "connected", trial
     assert trial["path"] == "direct" and trial["echo_ok"], trial
-    assert trial["winner"] == TWO_NODES[name], trial
+    assert trial["winner"] in TWO_NODES[name], trial

@@ -22,8 +22,8 @@ static int file_read(wg_env *env, const char *dir, const char *name, void *out, 
   return WARP_OK;
 }
 
-static int file_write(wg_env *env, const char *dir, const char *name, const void *data,
-                      size_t len) {
+static int file_create(wg_env *env, const char *dir, const char *name, const void *data,
+                       size_t len) {
   (void)env;
   (void)dir;
   (void)name;
@@ -33,7 +33,7 @@ static int file_write(wg_env *env, const char *dir, const char *name, const void
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static const wg_env_ops ops = {.file_read = file_read, .file_write = file_write};
+  static const wg_env_ops ops = {.file_read = file_read, .file_create = file_create};
   wg_env env = {.ops = &ops};
   file = data;
   file_len = size;

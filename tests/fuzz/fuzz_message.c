@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (len < 0 || wg_message_decode(bytes, (size_t)len, &again) != WARP_OK ||
       again.type != message.type || again.data_len != message.data_len ||
       again.record_len != message.record_len || again.rows_len != message.rows_len ||
-      again.asks != message.asks) {
+      again.asks != message.asks || again.known != message.known) {
     abort();
   }
   return 0;

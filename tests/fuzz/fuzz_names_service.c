@@ -21,21 +21,26 @@ static const warp_key key = {{0x03, 0x60, 0xfe, 0xd4, 0xba, 0x25, 0x5a, 0x9d, 0x
                               0xeb, 0x74, 0xc6, 0x35, 0x6d, 0x68, 0xc0, 0x49, 0xb8, 0x92, 0x3b,
                               0x61, 0xfa, 0x6c, 0xe6, 0x69, 0x62, 0x2e, 0x60, 0xf2, 0x9f, 0xb6}};
 
-static size_t ask(name_service *service, const uint8_t *bytes, size_t len, bool udp,
-                  uint8_t reply[WG_NAME_REPLY_MAX]) {
+static size_t ask(name_service *service, name_store *store, const uint8_t *bytes, size_t len,
+                  bool udp, uint8_t reply[WG_NAME_REPLY_MAX]) {
   name_question question = {.bytes = bytes,
                             .len = len,
                             .from = {.family = WARP_IP4, .ip = {192, 0, 2, 1}, .port = 5000},
                             .udp = udp,
                             .wall_ms = NOW_MS,
                             .now_us = UINT64_C(1000000000)};
-  bool held;
-  size_t reply_len = name_service_answer(service, &question, reply, &held);
+  name_change change;
+  bool changes;
+  size_t reply_len = name_service_answer(service, &question, reply, &change, &changes);
+  if (changes) {
+    name_change_make(&change, store);
+    if (name_store_commit(store) != WARP_OK) {
+      abort();
+    }
+    reply_len = name_service_reply(service, &change, reply);
+  }
   if (udp && reply_len > len) {
     abort(); /* more than was asked with */
-  }
-  if (held && name_service_commit(service) != WARP_OK) {
-    abort();
   }
   return reply_len;
 }
@@ -52,8 +57,8 @@ static int write_signed(const wg_identity *identity, const wg_name_request *requ
   return wg_name_request_attach(bytes, (size_t)len, WG_NAME_REQUEST_MAX, signature);
 }
 
-static void ask_as_owner(name_service *service, const wg_identity *identity, const uint8_t *bytes,
-                         size_t len) {
+static void ask_as_owner(name_service *service, name_store *store, const wg_identity *identity,
+                         const uint8_t *bytes, size_t len) {
   wg_name_request request;
   wg_name_reply decoded;
   size_t signed_len;
@@ -68,7 +73,7 @@ static void ask_as_owner(name_service *service, const wg_identity *identity, con
     if (own_len < 0) {
       return;
     }
-    size_t reply_len = ask(service, own, (size_t)own_len, false, reply);
+    size_t reply_len = ask(service, store, own, (size_t)own_len, false, reply);
     if (wg_name_reply_decode(reply, reply_len, &decoded) != WARP_OK || !decoded.has_cookie) {
       abort(); /* a request that can be read gets an answer */
     }
@@ -98,8 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       name_service_new(&config, store, &service) != WARP_OK) {
     abort();
   }
-  (void)ask(service, data + 1, size - 1, data[0] % 2 == 1, reply);
-  ask_as_owner(service, identity, data + 1, size - 1);
+  (void)ask(service, store, data + 1, size - 1, data[0] % 2 == 1, reply);
+  ask_as_owner(service, store, identity, data + 1, size - 1);
   name_service_free(service);
   name_store_close(store);
   return 0;

@@ -1,8 +1,10 @@
-/* What people and configurations write: addresses, servers, names and settings. What is read must
- * be written as something that is read alike. */
+/* What people and configurations write: addresses, servers, relays, names, settings, NATs, and
+ * records as text. What is read must be written as something that is read alike. */
 #include "base/addr.h"
+#include "base/bytes.h"
 #include "connect/settings.h"
 #include "fuzz_target.h"
+#include "nat/names.h"
 #include "nickname/names.h"
 
 #include <stdlib.h>
@@ -24,6 +26,39 @@ static void check_server(const char *text) {
       (strlen(server.host) == 0 || strlen(server.host) >= sizeof server.host ||
        strlen(server.user) >= sizeof server.user ||
        strlen(server.password) >= sizeof server.password || server.port == 0)) {
+    abort();
+  }
+}
+
+static void check_relay(const char *text) {
+  wg_relay_name relay;
+  if (wg_relay_name_parse(text, &relay) == WARP_OK &&
+      (relay.server.port == 0 || relay.transports == 0 ||
+       (relay.transports & ~(unsigned)(WARP_UDP | WARP_TCP)) != 0 ||
+       (relay.tls && relay.transports != WARP_TCP))) {
+    abort();
+  }
+}
+
+/* Bytes have one spelling only. */
+static void check_base64url(const char *text, size_t size) {
+  uint8_t bytes[300];
+  char again[404];
+  long len = wg_base64url_decode(text, size, bytes, sizeof bytes);
+  if (len >= 0) {
+    wg_base64url_encode(bytes, (size_t)len, again);
+    if (strlen(again) != size || memcmp(again, text, size) != 0) {
+      abort();
+    }
+  }
+}
+
+static void check_axes(const char *text) {
+  warp_nat_axes axes, again;
+  char written[WG_AXES_STRLEN];
+  if (wg_axes_parse(text, &axes) == WARP_OK &&
+      (wg_axes_parse(wg_axes_format(&axes, written), &again) != WARP_OK ||
+       !wg_axes_equal(&axes, &again))) {
     abort();
   }
 }
@@ -63,6 +98,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   text[size] = '\0';
   check_addr(text);
   check_server(text);
+  check_relay(text);
+  check_base64url(text, size);
+  check_axes(text);
   check_name(text);
   check_setting(text);
   free(text);

@@ -41,7 +41,7 @@ def missing_test(reference):
     if file is None:
         return f"{reference}: no such entry"
     function = function or (f"test_{entry.split('.')[1]}" if entry.startswith("example.") else "")
-    pattern = rf"^def {function}\(" if file.suffix == ".py" else rf"cmocka_unit_test\w*\(\s*{function}\b"
+    pattern = rf"^def {function}\(" if file.suffix == ".py" else rf"(?:cmocka_unit_test\w*|^\s*TEST)\(\s*{function}\b"
     return None if re.search(pattern, file.read_text(), re.M) else f"{reference}: no such test in {file.name}"
 
 

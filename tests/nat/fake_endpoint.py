@@ -114,11 +114,13 @@ class Peer:
             self.echoed = body
 
     def until(self, done, limit_s, every):
-        """Calls `every` once a step until `done`; false when the time is up or stdin closes."""
-        end = time.monotonic() + limit_s
+        """Calls `every` once a step until `done`; false after as many steps as fit into the time, or
+        when stdin closes. A machine that is late is late with each, and no step is left out."""
+        steps = int(limit_s / STEP_S)
         while not done():
-            if time.monotonic() > end:
+            if steps == 0:
                 return False
+            steps -= 1
             every()
             step_end = time.monotonic() + STEP_S
             while (left := step_end - time.monotonic()) > 0 and not done():
@@ -163,6 +165,9 @@ def misbehave(how):
     if how == "bad-bytes":
         sys.stdout.buffer.write(b"\xff\xfe\n")
         sys.stdout.flush()
+    if how != "failed":  # that one has to be ended
+        sys.stdin.read()
+        raise SystemExit
     time.sleep(3600)
 
 

@@ -1,6 +1,6 @@
 """A peer for natsim that watches the STUN server: after the word, a asks it again and again and says
 in its reason how the answers came and went, as "answered, silent, answered". It ends after
-as many changes as --changes says, or 20 s.
+as many changes as --changes says, or 120 s.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 MAGIC = 0x2112A442
 
 
-def answers(server, limit_s=0.1):
+def answers(server, limit_s=1):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(server)
         transaction = os.urandom(12)
@@ -36,11 +36,12 @@ if os.environ["NATSIM_ROLE"] == "b":
     sys.stdin.read()
     sys.exit()
 ip, port = os.environ["NATSIM_STUN"].split(",")[0].rsplit(":", 1)
-seen, end = [], time.monotonic() + 20
+seen, end = [], time.monotonic() + 120
 while time.monotonic() < end:
     now = "answered" if answers((ip, int(port))) else "silent"
     if not seen or seen[-1] != now:
         seen.append(now)
     if len(seen) > options.changes:
         break
+    time.sleep(0.01)
 print(json.dumps({"event": "failed", "reason": ", ".join(seen)}), flush=True)

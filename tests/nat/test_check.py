@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 
-LIMIT_S = 60
+LIMIT_S = 300  # ends what hangs
 GRID = [f"{m}-{f}" for m in ("ei", "ad", "apd") for f in ("ei", "ad", "apd")]
 
 

@@ -43,6 +43,8 @@ static void events_are_read(void **state) {
   assert_int_equal(e.deed, SIM_UPLINK_DOWN);
   assert_int_equal(parsed("go:uplink-up-a").deed, SIM_UPLINK_UP);
   assert_int_equal(parsed("0:address-a").deed, SIM_ADDRESS);
+  assert_int_equal(parsed("0:readdress-b").deed, SIM_READDRESS);
+  assert_int_equal(parsed("0:readdress-b").side, SIM_B);
   assert_int_equal(parsed("0:block-udp-b").deed, SIM_BLOCK);
   e = parsed("0.25:stop-turn");
   assert_int_equal(e.deed, SIM_STOP);

@@ -19,7 +19,7 @@ def table():
 def arguments(row):
     options = ["--place", row["place"], "--a", row["a"], "--b", row["b"], "--rtt", "10"]
     # What cannot connect shall say so soon; a relay waits its grace for what might be direct.
-    options += ["--timeout", "8" if row["outcome"] == "failed" else "30"]
+    options += ["--timeout", "8" if row["outcome"] == "failed" else "60"]
     return options + {"ours": [], "fake": ["--endpoint", FAKE],
                       "tcp": ["--transport", "tcp", "--no-relay"]}[row["peer"]]
 

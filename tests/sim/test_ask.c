@@ -13,22 +13,6 @@
 
 static const uint64_t second = 1000000;
 
-typedef struct answer {
-  bool done;
-  int status;
-  uint8_t record[WARP_RECORD_MAX];
-  size_t len;
-} answer;
-
-static void on_record(void *arg, int status, const uint8_t *record, size_t len) {
-  answer *self = arg;
-  assert_false(self->done);
-  assert_true((status == WARP_OK) == (record != NULL));
-  *self = (answer){.done = true, .status = status, .len = len};
-  if (record != NULL)
-    memcpy(self->record, record, len);
-}
-
 static void run(peers *both, uint64_t us) {
   assert_int_equal(sim_run_for(both->net.world, us), WARP_OK);
 }
@@ -39,12 +23,13 @@ static size_t address(const peer *self, uint8_t record[WARP_RECORD_MAX]) {
   return len;
 }
 
-static int resolve(peers *both, const uint8_t *record, size_t len, answer *out) {
-  *out = (answer){0};
-  int status = warp_node_resolve(both->a.node, record, len, on_record, out);
+static int resolve(peers *both, const uint8_t *record, size_t len, peer_answer *out) {
+  *out = (peer_answer){0};
+  int status = warp_node_resolve(both->a.node, record, len, on_peer_answer, out);
   if (status == WARP_OK) {
     assert_false(out->done);
     assert_int_equal(sim_run_until_set(both->net.world, &out->done, 70 * second), WARP_OK);
+    assert_true((out->status == WARP_OK) == (out->len > 0));
     status = out->status;
   }
   return status;
@@ -174,7 +159,7 @@ static void test_punching_does_not_wait(void **state) {
 static void test_resolving(void **state) {
   (void)state;
   peers both;
-  answer got;
+  peer_answer got;
   uint8_t old[WARP_RECORD_MAX], now[WARP_RECORD_MAX];
   peers_build(&both, "port-restricted", "symmetric", 5);
   peers_start(&both);
@@ -195,7 +180,7 @@ static void test_resolving(void **state) {
 static void test_who_does_not_answer(void **state) {
   (void)state;
   peers both;
-  answer got;
+  peer_answer got;
   uint8_t record[WARP_RECORD_MAX];
   peers_build(&both, "open", "open", 6);
   peers_start(&both);
@@ -208,8 +193,8 @@ static void test_who_does_not_answer(void **state) {
   warp_node_close(both.b.node, NULL, NULL);
   both.b.node = NULL;
   assert_int_equal(resolve(&both, record, len, &got), WARP_TIMEOUT);
-  got = (answer){0};
-  assert_int_equal(warp_node_resolve(both.a.node, record, len, on_record, &got), WARP_OK);
+  got = (peer_answer){0};
+  assert_int_equal(warp_node_resolve(both.a.node, record, len, on_peer_answer, &got), WARP_OK);
   peers_free(&both);
   assert_true(got.done);
   assert_int_equal(got.status, WARP_CANCELED);
@@ -218,7 +203,7 @@ static void test_who_does_not_answer(void **state) {
 static void test_without_a_broker(void **state) {
   (void)state;
   peers both;
-  answer got;
+  peer_answer got;
   uint8_t record[WARP_RECORD_MAX];
   peers_build(&both, "open", "open", 7);
   both.a.conf.sig_pipe_no = 0;
@@ -234,14 +219,14 @@ static void test_asking_who_connects(void **state) {
   (void)state;
   for (unsigned offset_ms = 0; offset_ms <= 100; offset_ms += 20) {
     peers both;
-    answer got = {0};
+    peer_answer got = {0};
     uint8_t a[WARP_RECORD_MAX], b[WARP_RECORD_MAX];
     peers_build(&both, "port-restricted", "port-restricted", 8 + offset_ms);
     peers_start(&both);
     size_t a_len = address(&both.a, a), b_len = address(&both.b, b);
     peers_begin_connect(&both, b, b_len, NULL);
     run(&both, offset_ms * 1000);
-    assert_int_equal(warp_node_resolve(both.b.node, a, a_len, on_record, &got), WARP_OK);
+    assert_int_equal(warp_node_resolve(both.b.node, a, a_len, on_peer_answer, &got), WARP_OK);
     peers_await_connect(&both);
     assert_int_equal(both.a.connect_status, WARP_OK);
     assert_int_equal(sim_run_until_set(both.net.world, &got.done, 70 * second), WARP_OK);
@@ -292,9 +277,9 @@ static void test_lies_do_no_harm(void **state) {
                 {WARP_MALFORMED, noise, 0},
                 {WARP_BAD_SIGNATURE, evil.bytes, evil.len}};
   for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
-    answer got = {0};
+    peer_answer got = {0};
     bool spoilt = lies[i].data == evil.bytes;
-    assert_int_equal(warp_node_resolve(both.a.node, evil.bytes, evil.len, on_record, &got),
+    assert_int_equal(warp_node_resolve(both.a.node, evil.bytes, evil.len, on_peer_answer, &got),
                      WARP_OK);
     run(&both, second);
     assert_false(got.done);
@@ -347,7 +332,7 @@ static void test_a_flood_is_cut_off(void **state) {
   (void)state;
   static rogue evil;
   peers both;
-  answer got;
+  peer_answer got;
   uint8_t record[WARP_RECORD_MAX];
   peers_build(&both, "open", "open", 22);
   peers_start(&both);
@@ -366,6 +351,34 @@ static void test_a_flood_is_cut_off(void **state) {
   peers_free(&both);
 }
 
+/* ---- records that come by themselves --------------------------------------------------------- */
+
+/* Who goes by a record with other addresses is sent the present one, once in a session; who goes by
+ * the present one, or does not say, is not. */
+static void test_told_once(void **state) {
+  (void)state;
+  static rogue old_timer;
+  peers both;
+  peers_build(&both, "port-restricted", "port-restricted", 9);
+  peers_start(&both);
+  rogue_open(&old_timer, &both, &both.b, "192.0.2.200/25");
+  static const struct { bool says, is_old; } rows[] = {{false, false}, {true, false}, {true, true}};
+  for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    rogue_new_session(&old_timer);
+    for (uint16_t attempt = 1; attempt <= 3; attempt++) {
+      wg_message message = rogue_message(&old_timer, attempt);
+      if (rows[i].says)
+        message.known = rows[i].is_old ? 1 : old_timer.victim.sequence;
+      rogue_send(&old_timer, &message);
+    }
+    run(&both, second);
+    assert_int_equal(old_timer.got[WG_MESSAGE_PLUGIN], rows[i].is_old ? 1 : 0);
+    rogue_send_end(&old_timer, WARP_CANCELED);
+  }
+  rogue_close(&old_timer);
+  peers_free(&both);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_an_old_record_still_leads_there),
@@ -381,6 +394,7 @@ int main(void) {
       cmocka_unit_test(test_lies_do_no_harm),
       cmocka_unit_test(test_what_may_be_asked),
       cmocka_unit_test(test_a_flood_is_cut_off),
+      cmocka_unit_test(test_told_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,7 +339,7 @@ static void test_paths_leave_room(void **state) {
   guest book;
   host(&both, &book, "open");
   rogue_open(&evil, &both, &both.b, "192.0.2.200/25");
-  wg_mux *mux = &both.b.node->uplinks[0].mux;
+  wg_mux *mux = &both.b.node->uplinks[0]->mux;
   for (size_t i = 0; i < TAKEN; i++) {
     uint8_t tag[WG_TAG_LEN] = {(uint8_t)i, (uint8_t)(i >> 8)};
     assert_int_equal(wg_mux_bind(mux, &tags[i], tag, nobody, NULL), WARP_OK);

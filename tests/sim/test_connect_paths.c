@@ -173,6 +173,73 @@ static void test_strict_nat(void **state) {
   port_rig_close(&rig);
 }
 
+/* ---- who has moved --------------------------------------------------------------------------- */
+
+static void count_datagrams(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  (void)data, (void)len, (void)from;
+  ++*(size_t *)arg;
+}
+
+/* Two shared sockets with a pipe: a is reachable by all, b behind a NAT. */
+static void pipe_of_two(port_rig *rig) {
+  port_rig_open_pair(rig, "open", "full-cone", NULL);
+  warp_path *of_a = new_path(&rig->a), *of_b = new_path(&rig->b);
+  warp_addr at_a = port_side_outside(&rig->a, PORT_RIG_LISTEN);
+  assert_int_equal(warp_path_add(of_b, &at_a), WARP_OK);
+  secure(of_a, of_b);
+  warp_path_probe(of_b);
+  port_rig_connected(rig);
+}
+
+/* b's NAT forgets its port: a follows as soon as b has spoken from the new one, and answered. */
+static void test_a_peer_that_moved(void **state) {
+  (void)state;
+  port_rig rig;
+  pipe_of_two(&rig);
+  check_pipes(&rig, SIM_SECOND);
+  for (unsigned times = 0; times < 3; times++) {
+    sim_network_reboot_nat(rig.net.site_b);
+    run(&rig, 6 * SIM_SECOND);
+    assert_int_equal(warp_pipe_send(rig.b.pipe, "here", 4), WARP_OK);
+    run(&rig, SIM_SECOND);
+    check_pipes(&rig, SIM_SECOND);
+  }
+  port_rig_close(&rig);
+}
+
+/* Whoever has seen a packet knows the tag: from anywhere else it leads nobody there. */
+static void test_strangers_with_the_tag(void **state) {
+  (void)state;
+  port_rig rig;
+  pipe_of_two(&rig);
+  uint8_t in[WG_TAG_LEN], out[WG_TAG_LEN], carried[WG_CARRY_HEADER_LEN + 20] = {0};
+  uint8_t probing[WG_PROBE_LEN];
+  assert_int_equal(wg_attempt_tags(rig.a.attempt, in, out), WARP_OK);
+  memset(carried, 0x17, sizeof carried);
+  wg_carry_begin(carried, in);
+  wg_probe_encode(probing, in, 0x12345001, 0);
+  wg_env *env = sim_host_env(rig.net.server);
+  warp_addr any = wg_addr_any(WARP_IP4, 0), at_a = port_side_outside(&rig.a, PORT_RIG_LISTEN);
+  wg_udp *udp;
+  size_t heard = 0, at_b = 0;
+  assert_int_equal(env->ops->udp_open(env, &any, 0, count_datagrams, &heard, &udp), WARP_OK);
+  warp_pipe_handlers of_b = {.on_data = count_bytes, .arg = &at_b};
+  assert_int_equal(warp_pipe_set_handlers(rig.b.pipe, &of_b), WARP_OK);
+  for (unsigned i = 0; i < 10; i++) {
+    run(&rig, 6 * SIM_SECOND);
+    assert_int_equal(env->ops->udp_send(udp, &at_a, carried, sizeof carried), WARP_OK);
+    assert_int_equal(env->ops->udp_send(udp, &at_a, probing, sizeof probing), WARP_OK);
+    run(&rig, SIM_SECOND);
+    assert_int_equal(warp_pipe_send(rig.a.pipe, "for b only", 10), WARP_OK);
+  }
+  run(&rig, SIM_SECOND);
+  assert_int_equal(heard, 10); /* an answer to each probe */
+  assert_int_equal(at_b, 100);
+  check_pipes(&rig, SIM_SECOND);
+  env->ops->udp_close(udp);
+  port_rig_close(&rig);
+}
+
 /* ---- what may be sent where ------------------------------------------------------------------ */
 
 static void test_untrusted(void **state) {
@@ -249,7 +316,8 @@ static void test_socket_limit(void **state) {
 /* ---- budgets and settings -------------------------------------------------------------------- */
 
 static uint32_t flows_alive(const port_side *side) {
-  return side->connect->gateways[0].budget.flows;
+  const wg_budget_count *flows = &side->connect->gateways[0].budget.flows;
+  return flows->own + flows->peers;
 }
 
 static void test_budget(void **state) {
@@ -279,6 +347,24 @@ static void test_budget(void **state) {
   port_rig_close(&rig);
 }
 
+/* What a peer has begun does not use up everything. */
+static void test_budget_of_strangers(void **state) {
+  (void)state;
+  port_rig rig;
+  port_rig_open(&rig, "open");
+  for (int kind = WARP_BUDGET_FLOWS; kind <= WARP_BUDGET_SYNS; kind++) {
+    unsigned all = kind == WARP_BUDGET_FLOWS ? WG_BUDGET_FLOWS : WG_BUDGET_SYNS;
+    assert_int_equal(warp_attempt_take(rig.a.attempt, (warp_budget)kind, 9999, NULL), all);
+    assert_int_equal(warp_attempt_take(rig.b.attempt, (warp_budget)kind, 9999, NULL),
+                     all - WG_BUDGET_OWN);
+    warp_attempt_give(rig.b.attempt, (warp_budget)kind, 9999);
+    assert_int_equal(warp_attempt_take(rig.b.attempt, (warp_budget)kind, 1, NULL), 1);
+  }
+  warp_attempt_fail(rig.b.attempt, WARP_TIMEOUT, "enough");
+  assert_int_equal(flows_alive(&rig.b), 0);
+  port_rig_close(&rig);
+}
+
 static void test_stun_servers(void **state) {
   (void)state;
   port_rig rig;
@@ -301,10 +387,13 @@ int main(void) {
       cmocka_unit_test(test_shared_sockets),
       cmocka_unit_test(test_own_sockets),
       cmocka_unit_test(test_strict_nat),
+      cmocka_unit_test(test_a_peer_that_moved),
+      cmocka_unit_test(test_strangers_with_the_tag),
       cmocka_unit_test(test_untrusted),
       cmocka_unit_test(test_datagrams_that_are_not_the_paths),
       cmocka_unit_test(test_socket_limit),
       cmocka_unit_test(test_budget),
+      cmocka_unit_test(test_budget_of_strangers),
       cmocka_unit_test(test_stun_servers),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

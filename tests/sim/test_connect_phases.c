@@ -82,6 +82,33 @@ static void test_strict_shares(void **state) {
   peers_free(&both);
 }
 
+/* What is looked at again, and changes nothing, leaves each phase its time: an interface that comes
+ * and goes all the while would hold up the next one for ever. */
+static void test_shares_while_addresses_settle(void **state) {
+  (void)state;
+  const warp_plugin *list[] = {plugin_named("turn"), &slow_spray, &slow_punch, &slow_direct, NULL};
+  peers both;
+  uint8_t record[WARP_RECORD_MAX];
+  size_t len = sizeof record;
+  peers_build(&both, "port-restricted", "port-restricted", 1);
+  peers_start(&both);
+  peer_set_plugins(&both.a, list);
+  assert_int_equal(warp_node_address(both.b.node, record, &len), WARP_OK);
+  peers_begin_connect(&both, record, len,
+                      &(warp_connect_options){.strict = true, .timeout_ms = 40000});
+  for (unsigned i = 0; i < 78; i++) {
+    assert_int_equal(sim_run_for(both.net.world, second / 2), WARP_OK);
+    wg_connect_unsettle(both.a.node->connect, WG_UNSETTLED_INTERFACES);
+    wg_connect_settle(both.a.node->connect, WG_UNSETTLED_INTERFACES);
+  }
+  peers_await_connect(&both);
+  assert_int_equal(both.a.connect_status, WARP_OK);
+  assert_int_equal(started(&both, "slow_punch"), 10000);
+  assert_int_equal(started(&both, "slow_spray"), 20000);
+  assert_int_equal(started(&both, "turn"), 30000);
+  peers_free(&both);
+}
+
 /* Who has failed makes room at once, strict or not; and who has the head start of nobody. */
 static void test_strict_early_ends(void **state) {
   (void)state;
@@ -425,6 +452,7 @@ static void test_no_hairpin(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_strict_shares),
+      cmocka_unit_test(test_shares_while_addresses_settle),
       cmocka_unit_test(test_strict_early_ends),
       cmocka_unit_test(test_head_starts),
       cmocka_unit_test(test_missing_phases),

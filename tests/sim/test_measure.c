@@ -198,6 +198,89 @@ static void test_other_address_that_is_nobodys(void **state) {
   }
 }
 
+/* Somebody who never asked for anything, and counts what comes. */
+enum { VICTIM_PORTS = 2, VICTIM_ENDS = 8 };
+typedef struct victim {
+  wg_env *env;
+  wg_udp *udp[VICTIM_PORTS];
+  wg_tcp_listener *listeners[VICTIM_PORTS];
+  wg_tcp *ends[VICTIM_ENDS];
+  unsigned datagrams, connections;
+} victim;
+
+static void on_datagram(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  (void)data;
+  (void)len;
+  (void)from;
+  victim *self = arg;
+  self->datagrams++;
+}
+
+static void on_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
+  static const wg_tcp_handlers none = {.on_open = NULL};
+  (void)from;
+  victim *self = arg;
+  assert_true(self->connections < VICTIM_ENDS);
+  self->ends[self->connections++] = tcp;
+  self->env->ops->tcp_set_handlers(tcp, &none, NULL);
+}
+
+/* At the port that the server names, and at the server's own. */
+static void victim_open(victim *self, uint16_t named) {
+  const uint16_t ports[VICTIM_PORTS] = {named, OWN_PORT};
+  warp_addr local = address("198.51.100.99:0");
+  for (size_t i = 0; i < VICTIM_PORTS; i++) {
+    local.port = ports[i];
+    assert_int_equal(
+        self->env->ops->udp_open(self->env, &local, 0, on_datagram, self, &self->udp[i]), WARP_OK);
+    assert_int_equal(
+        self->env->ops->tcp_listen(self->env, &local, 0, on_accept, self, &self->listeners[i]),
+        WARP_OK);
+  }
+}
+
+static void victim_close(victim *self) {
+  for (size_t i = 0; i < self->connections; i++)
+    self->env->ops->tcp_reset(self->ends[i]);
+  for (size_t i = 0; i < VICTIM_PORTS; i++) {
+    self->env->ops->udp_close(self->udp[i]);
+    self->env->ops->tcp_listener_close(self->listeners[i]);
+  }
+}
+
+/* A server names somebody else's address as its other one: at a port of services nothing comes, at
+ * another one no more than what three sends of two requests are. */
+static void test_other_address_that_is_somebody_elses(void **state) {
+  (void)state;
+  static const struct {
+    uint16_t port;
+    bool asked;
+  } tries[] = {{22, false}, {53, false}, {443, false}, {1023, false}, {4000, true}};
+  for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+    rig self;
+    rig_open(&self, &(sim_topology_options){.profile_a = "port-restricted"});
+    victim third = {.env =
+                        sim_host_env(sim_host_new(sim_network_new(self.net.world, "victim", NULL),
+                                                  "victim", "198.51.100.99/32"))};
+    warp_addr at = address("198.51.100.99:0");
+    victim_open(&third, tries[i].port);
+    for (unsigned k = 0; k < STUN_ENDPOINTS; k++) {
+      if (k & STUN_OTHER_IP)
+        self.service.at[k] = wg_addr_with_port(&at, tries[i].port);
+    }
+    run_to_the_end(&self);
+    assert_int_equal(self.found.udp_status, WARP_OK);
+    if (tries[i].asked) {
+      assert_in_range(third.datagrams, 2, 6);
+      assert_int_equal(third.connections, 2);
+    } else {
+      assert_int_equal(third.datagrams + third.connections, 0);
+    }
+    victim_close(&third);
+    rig_close(&self);
+  }
+}
+
 static void test_no_server(void **state) {
   (void)state;
   rig self;
@@ -268,6 +351,7 @@ int main(void) {
       cmocka_unit_test(test_server_without_dialling_back),
       cmocka_unit_test(test_second_server_dials_back),
       cmocka_unit_test(test_other_address_that_is_nobodys),
+      cmocka_unit_test(test_other_address_that_is_somebody_elses),
       cmocka_unit_test(test_no_server),
       cmocka_unit_test(test_cancelled),
       cmocka_unit_test(test_leaves_the_listen_port_alone),

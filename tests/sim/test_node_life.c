@@ -13,15 +13,6 @@
 static const uint64_t second = 1000000;
 static const char *const none[] = {NULL};
 
-static wg_record record_of(const warp_node *node) {
-  uint8_t bytes[WARP_RECORD_MAX], signature[WG_SIGNATURE_LEN];
-  size_t len = sizeof bytes, signed_len;
-  wg_record record;
-  assert_int_equal(warp_node_address(node, bytes, &len), WARP_OK);
-  assert_int_equal(wg_record_decode(bytes, len, &record, &signed_len, signature), WARP_OK);
-  return record;
-}
-
 /* A record lives for a day; a node for as long as it likes. */
 static void test_record_stays_fresh(void **state) {
   (void)state;
@@ -31,7 +22,7 @@ static void test_record_stays_fresh(void **state) {
   peer_start(&both.a);
   wg_env *env = sim_host_env(both.a.host);
   for (unsigned hour = 0; hour < 100; hour++) {
-    wg_record record = record_of(both.a.node);
+    wg_record record = peer_record(&both.a);
     assert_true(record.expires_ms - env->ops->wall_ms(env) >= INT64_C(12) * 3600000);
     assert_int_equal(sim_run_for(both.net.world, 3600 * second), WARP_OK);
   }
@@ -89,6 +80,59 @@ static void test_log_ends_with_the_node(void **state) {
   lines = 0;
   wg_logf(&env->log, WARP_LOG_ERROR, "of nobody");
   assert_int_equal(lines, 0);
+  peers_free(&both);
+}
+
+typedef struct heard {
+  unsigned lines, starts, strangers;
+} heard;
+
+static void hear(void *arg, warp_log_level level, const char *line) {
+  (void)level;
+  heard *self = arg;
+  self->lines++;
+  self->starts += strncmp(line, "load_machine_identity", 21) == 0 ? 1 : 0;
+  self->strangers += strcmp(line, "of nobody") == 0 ? 1 : 0;
+}
+
+static void start_hearing(peer *self, heard *to, const char *key_name) {
+  self->conf.key_name = key_name;
+  self->conf.start_arg = self;
+  self->conf.on_log = hear;
+  self->conf.log_arg = to;
+  peer_start(self);
+  assert_int_equal(self->start_status, WARP_OK);
+}
+
+/* Several nodes of one loop: each one's lines go to its own log, and what belongs to none to all;
+ * also when another one is closed. */
+static void test_each_has_its_own_log(void **state) {
+  (void)state;
+  peers both;
+  heard one = {0}, two = {0};
+  bool closed = false;
+  static const char *const unknown[] = {"stun.example:3478", NULL};
+  static const char *const unreadable[] = {"turn.example", NULL};
+  peers_build(&both, "open", "open", 3);
+  both.a.conf.stun_servers = unknown; /* of which each says so */
+  both.a.conf.turn_servers = unreadable;
+  wg_env *env = sim_host_env(both.a.host);
+  peer other = both.a;
+  start_hearing(&both.a, &one, "first");
+  unsigned before = one.lines;
+  start_hearing(&other, &two, "second");
+  assert_int_equal(one.starts, 1);
+  assert_int_equal(two.starts, 1);
+  assert_int_equal(one.lines, before);
+  wg_logf(&env->log, WARP_LOG_ERROR, "of nobody");
+  assert_int_equal(one.strangers, 1);
+  assert_int_equal(two.strangers, 1);
+  warp_node_close(other.node, mark, &closed);
+  assert_int_equal(sim_run_until_set(both.net.world, &closed, second), WARP_OK);
+  before = two.lines;
+  wg_logf(&env->log, WARP_LOG_ERROR, "of nobody");
+  assert_int_equal(one.strangers, 2);
+  assert_int_equal(two.lines, before);
   peers_free(&both);
 }
 
@@ -230,9 +274,13 @@ static void test_pipe_arguments(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_record_stays_fresh),     cmocka_unit_test(test_one_of_two_brokers),
-      cmocka_unit_test(test_log_ends_with_the_node), cmocka_unit_test(test_null),
-      cmocka_unit_test(test_connect_options),        cmocka_unit_test(test_before_and_after),
+      cmocka_unit_test(test_record_stays_fresh),
+      cmocka_unit_test(test_one_of_two_brokers),
+      cmocka_unit_test(test_log_ends_with_the_node),
+      cmocka_unit_test(test_each_has_its_own_log),
+      cmocka_unit_test(test_null),
+      cmocka_unit_test(test_connect_options),
+      cmocka_unit_test(test_before_and_after),
       cmocka_unit_test(test_pipe_arguments),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,15 +4,6 @@
 
 #include "identity/identity.h"
 
-static wg_record record_of(const warp_node *node) {
-  uint8_t bytes[WARP_RECORD_MAX], signature[WG_SIGNATURE_LEN];
-  size_t len = sizeof bytes, signed_len;
-  wg_record record;
-  assert_int_equal(warp_node_address(node, bytes, &len), WARP_OK);
-  assert_int_equal(wg_record_decode(bytes, len, &record, &signed_len, signature), WARP_OK);
-  return record;
-}
-
 enum { REFRESH_S = 20, AND_A_BIT_S = 3 };
 
 static const warp_addr *external(const wg_record *record, int transport) {
@@ -37,7 +28,7 @@ static void replace_nat(peers *both, const char *profile, const char *address) {
 /* After so long the record says where the node is now, on both transports. */
 static void assert_moved(peers *both, unsigned within_s, const char *address_now) {
   assert_int_equal(sim_run_for(both->net.world, within_s * SIM_SECOND), WARP_OK);
-  wg_record record = record_of(both->a.node);
+  wg_record record = peer_record(&both->a);
   warp_addr expected = address(address_now);
   for (int transport = WARP_TCP; transport <= WARP_UDP; transport++) {
     warp_addr said = wg_addr_with_port(external(&record, transport), 0);
@@ -62,10 +53,10 @@ static void test_nat_rebooted(void **state) {
   (void)state;
   peers both;
   build(&both, "ei-apd", 5);
-  wg_record before = record_of(both.a.node);
+  wg_record before = peer_record(&both.a);
   sim_network_reboot_nat(both.net.site_a);
   assert_int_equal(sim_run_for(both.net.world, (REFRESH_S + AND_A_BIT_S) * SIM_SECOND), WARP_OK);
-  wg_record after = record_of(both.a.node);
+  wg_record after = peer_record(&both.a);
   assert_true(after.sequence > before.sequence);
   for (int transport = WARP_TCP; transport <= WARP_UDP; transport++)
     assert_false(wg_addr_equal(external(&before, transport), external(&after, transport)));

@@ -2,6 +2,7 @@
  */
 #include "peers.h"
 
+#include "base/addr.h"
 #include "identity/identity.h"
 #include "node/node.h"
 #include <setjmp.h>
@@ -20,16 +21,6 @@ static const warp_start_event *phase_of(const peer *self, warp_start_phase phase
       return &self->phases[i];
   }
   return NULL;
-}
-
-static wg_record record_of(const peer *self) {
-  uint8_t bytes[WARP_RECORD_MAX];
-  size_t len = sizeof bytes, signed_len;
-  uint8_t signature[WG_SIGNATURE_LEN];
-  wg_record record;
-  assert_int_equal(warp_node_address(self->node, bytes, &len), WARP_OK);
-  assert_int_equal(wg_record_decode(bytes, len, &record, &signed_len, signature), WARP_OK);
-  return record;
 }
 
 static void mark_closed(void *arg) {
@@ -131,11 +122,11 @@ static void test_stun_server_that_comes_late(void **state) {
   sim_stun_set_up(both.net.stun, false);
   peer_start(&both.a);
   assert_int_equal(both.a.start_status, WARP_OK);
-  wg_record record = record_of(&both.a);
+  wg_record record = peer_record(&both.a);
   assert_int_equal(record.endpoints[0].external_udp.family, 0);
   sim_stun_set_up(both.net.stun, true);
   assert_int_equal(sim_run_for(both.net.world, 60 * second), WARP_OK);
-  record = record_of(&both.a);
+  record = peer_record(&both.a);
   assert_int_equal(record.endpoints[0].external_udp.family, WARP_IP4);
   assert_int_equal(record.endpoints[0].external_tcp.family, WARP_IP4);
   peers_free(&both);
@@ -180,6 +171,113 @@ static void test_no_servers_at_all(void **state) {
   peers_free(&both);
 }
 
+/* The presets are what other programs build on: each key has its value. */
+static void test_presets(void **state) {
+  (void)state;
+  const warp_conf conf = warp_conf_default(), test = warp_conf_test();
+  assert_true(conf.enable_upnp && conf.init_clock_skew && conf.enable_punching &&
+              conf.enable_nickname && conf.enable_stun_clients);
+  assert_false(conf.reuse_addr || conf.loopback_only);
+  assert_int_equal(conf.sig_pipe_no, 1);
+  assert_int_equal(conf.server_timeout_ms, 2000);
+  assert_int_equal(conf.listen_port, 0);
+  assert_null(conf.data_dir);
+  assert_null(conf.brokers);
+  assert_true(test.enable_punching && test.loopback_only);
+  assert_false(test.enable_upnp || test.init_clock_skew || test.enable_nickname ||
+               test.enable_stun_clients || test.reuse_addr);
+  assert_int_equal(test.sig_pipe_no, 0);
+  assert_null(test.brokers);
+}
+
+/* Up at once and on loopback alone; what is switched off is not missing. */
+static void test_test_configuration(void **state) {
+  (void)state;
+  peers both;
+  peers_build(&both, "port-restricted", "open", 3);
+  warp_conf conf = warp_conf_test();
+  conf.on_start_event = both.a.conf.on_start_event;
+  conf.start_arg = &both.a;
+  both.a.conf = conf;
+  uint64_t begun = sim_now_us(both.net.world);
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  assert_true(sim_now_us(both.net.world) - begun < 50 * 1000);
+  assert_int_equal(both.a.phase_count, 14);
+  for (size_t i = 0; i < both.a.phase_count; i++)
+    assert_int_equal(both.a.phases[i].status, WARP_OK);
+  wg_record record = peer_record(&both.a);
+  assert_true(record.endpoint_count > 0);
+  for (size_t i = 0; i < record.endpoint_count; i++)
+    assert_int_equal(wg_addr_get_scope(&record.endpoints[i].nic), WG_SCOPE_LOOPBACK);
+  peers_free(&both);
+}
+
+static void count_left_out(void *arg, warp_log_level level, const char *line) {
+  (void)level;
+  assert_null(strstr(line, "laboratory")); /* the relays' password */
+  *(unsigned *)arg += strstr(line, "is left out: it is not on loopback") != NULL ? 1 : 0;
+}
+
+/* A node that keeps to loopback asks no server elsewhere, whatever the configuration names. */
+static void test_loopback_asks_nobody_elsewhere(void **state) {
+  (void)state;
+  static const char *const no_names[] = {"names.example:4370", NULL};
+  peers both;
+  unsigned left_out = 0;
+  peers_build(&both, "open", "open", 3);
+  both.a.conf.loopback_only = true;
+  both.a.conf.name_servers = no_names; /* whose name nobody is asked for */
+  both.a.conf.on_log = count_left_out;
+  both.a.conf.log_arg = &left_out;
+  uint64_t begun = sim_now_us(both.net.world);
+  peer_start(&both.a);
+  assert_int_equal(both.a.start_status, WARP_OK);
+  assert_true(sim_now_us(both.net.world) - begun < 50 * 1000);
+  static const warp_start_phase asking[] = {
+      WARP_START_INITIALIZE_SYSTEM_CLOCK, WARP_START_LOAD_P2P_STUN_CLIENTS,
+      WARP_START_SETUP_ROUTER_AND_SIGNAL, WARP_START_SETUP_NICKNAME_SERVICE};
+  for (size_t i = 0; i < sizeof asking / sizeof asking[0]; i++)
+    assert_int_equal(phase_of(&both.a, asking[i])->status, WARP_NO_SERVER);
+  assert_int_equal(sim_broker_subscribers(both.net.broker), 0);
+  assert_true(left_out >= 4);
+  peers_free(&both);
+}
+
+/* One on this machine is asked, by its address or as localhost. */
+static void test_loopback_asks_here(void **state) {
+  (void)state;
+  static const char *const here[][2] = {{"127.0.0.1:1", NULL}, {"localhost:1", NULL}};
+  for (size_t i = 0; i < 2; i++) {
+    peers both;
+    peers_build(&both, "open", "open", 3);
+    sim_add_name(both.net.world, "localhost", "127.0.0.1");
+    both.a.conf.loopback_only = true;
+    both.a.conf.brokers = here[i];
+    both.a.conf.stun_servers = both.a.conf.ntp_servers = both.a.conf.turn_servers = none;
+    peer_start(&both.a);
+    assert_int_equal(both.a.start_status, WARP_OK);
+    assert_int_not_equal(phase_of(&both.a, WARP_START_SETUP_ROUTER_AND_SIGNAL)->status,
+                         WARP_NO_SERVER);
+    peers_free(&both);
+  }
+}
+
+/* Nobody asks the STUN servers that are there, so nothing is known of the NAT. */
+static void test_stun_switched_off(void **state) {
+  (void)state;
+  for (int enabled = 0; enabled < 2; enabled++) {
+    peers both;
+    peers_build(&both, "port-restricted", "open", 3);
+    both.a.conf.enable_stun_clients = enabled;
+    peer_start(&both.a);
+    assert_int_equal(both.a.start_status, WARP_OK);
+    wg_record record = peer_record(&both.a);
+    assert_int_equal(record.endpoints[0].external_udp.family, enabled ? WARP_IP4 : 0);
+    peers_free(&both);
+  }
+}
+
 static void test_wrong_broker_credentials(void **state) {
   (void)state;
   peers both;
@@ -221,7 +319,7 @@ static void restart(peers *both, wg_record records[2]) {
     a->phase_count = 0;
     peer_start(a);
     assert_int_equal(a->start_status, WARP_OK);
-    records[i] = record_of(a);
+    records[i] = peer_record(a);
     if (i == 0) {
       bool closed = false;
       warp_node_close(a->node, mark_closed, &closed);
@@ -286,16 +384,41 @@ static void test_port_taken(void **state) {
   peers_free(&both);
 }
 
+/* With reuse_addr on both sides a node takes its port while the one before it still has it. */
+static void test_port_shared(void **state) {
+  (void)state;
+  for (int reuse = 0; reuse < 2; reuse++) {
+    peers both;
+    peers_build(&both, "open", "open", 8);
+    both.a.conf.reuse_addr = reuse;
+    peer next = both.a;
+    next.conf.key_name = "next";
+    next.conf.start_arg = &next;
+    peer_start(&both.a);
+    assert_int_equal(both.a.start_status, WARP_OK);
+    next.conf.listen_port = warp_node_port(both.a.node);
+    peer_start(&next);
+    assert_int_equal(next.start_status, reuse ? WARP_OK : WARP_ADDR_IN_USE);
+    if (reuse) {
+      assert_int_equal(warp_node_port(next.node), next.conf.listen_port);
+      bool closed = false;
+      warp_node_close(next.node, mark_closed, &closed);
+      assert_int_equal(sim_run_until_set(both.net.world, &closed, second), WARP_OK);
+    }
+    peers_free(&both);
+  }
+}
+
 /* The router reboots: mappings move, and the record follows within one refresh. */
 static void test_record_follows_the_mapping(void **state) {
   (void)state;
   peers both;
   peers_build(&both, "ei-apd", "open", 9);
   peer_start(&both.a);
-  wg_record before = record_of(&both.a);
+  wg_record before = peer_record(&both.a);
   sim_network_reboot_nat(both.net.site_a);
   assert_int_equal(sim_run_for(both.net.world, 60 * second), WARP_OK);
-  wg_record after = record_of(&both.a);
+  wg_record after = peer_record(&both.a);
   assert_true(after.sequence > before.sequence);
   assert_true(after.endpoints[0].external_udp.port != before.endpoints[0].external_udp.port);
   peers_free(&both);
@@ -330,12 +453,18 @@ int main(void) {
       cmocka_unit_test(test_stun_server_that_comes_late),
       cmocka_unit_test(test_relay_that_cannot_be_read),
       cmocka_unit_test(test_no_servers_at_all),
+      cmocka_unit_test(test_presets),
+      cmocka_unit_test(test_test_configuration),
+      cmocka_unit_test(test_loopback_asks_nobody_elsewhere),
+      cmocka_unit_test(test_loopback_asks_here),
+      cmocka_unit_test(test_stun_switched_off),
       cmocka_unit_test(test_wrong_broker_credentials),
       cmocka_unit_test(test_malformed_broker),
       cmocka_unit_test(test_keystore_that_cannot_be_used),
       cmocka_unit_test(test_restart_keeps_the_identity),
       cmocka_unit_test(test_new_key_each_time),
       cmocka_unit_test(test_port_taken),
+      cmocka_unit_test(test_port_shared),
       cmocka_unit_test(test_record_follows_the_mapping),
       cmocka_unit_test(test_public_calls_before_the_start_ended),
   };

@@ -105,6 +105,18 @@ static void each_gets_what_it_asked_for(void **state) {
   talk_close(&t);
 }
 
+/* Of "1", "2" and "3", by queues of two. */
+static void one_was_dropped(talk *t, warp_subscription *newest, warp_subscription *oldest) {
+  expect(t, newest, "1");
+  expect(t, newest, "2");
+  expect(t, newest, "");
+  expect(t, oldest, "2");
+  expect(t, oldest, "3");
+  expect(t, oldest, "");
+  assert_int_equal(warp_subscription_dropped(newest), 1);
+  assert_int_equal(warp_subscription_dropped(oldest), 1);
+}
+
 static void a_full_queue_does_as_it_was_told(void **state) {
   (void)state;
   talk t;
@@ -118,18 +130,31 @@ static void a_full_queue_does_as_it_was_told(void **state) {
   tell(&t, "1");
   tell(&t, "2");
   tell(&t, "3");
-  expect(&t, newest, "1");
-  expect(&t, newest, "2");
-  expect(&t, newest, "");
-  expect(&t, oldest, "2");
-  expect(&t, oldest, "3");
-  expect(&t, oldest, "");
+  one_was_dropped(&t, newest, oldest);
   expect(&t, waits, "1");
   expect(&t, waits, "2");
   expect(&t, waits, "");
-  assert_int_equal(warp_subscription_dropped(newest), 1);
-  assert_int_equal(warp_subscription_dropped(oldest), 1);
   assert_int_equal(warp_subscription_dropped(waits), 1);
+  talk_close(&t);
+}
+
+/* Who would rather lose pieces of a stream than wait does not hold its peer back. */
+static void a_stream_may_drop_as_well(void **state) {
+  (void)state;
+  talk t;
+  talk_open(&t, WARP_TCP);
+  warp_subscribe_options options = {.max_messages = 2, .when_full = WARP_FULL_DROP_NEWEST};
+  warp_subscription *newest = subscribe(t.server.pipe, &options);
+  options.when_full = WARP_FULL_DROP_OLDEST;
+  warp_subscription *oldest = subscribe(t.server.pipe, &options);
+  hand all = {0};
+  subscribe(t.server.pipe, &(warp_subscribe_options){.handler = on_hand_msg, .arg = &all});
+  tell(&t, "1");
+  tell(&t, "2");
+  tell(&t, "3");
+  assert_bytes(&all.heard, "123"); /* nothing waits for the queues */
+  one_was_dropped(&t, newest, oldest);
+  wg_queue_free(&all.heard);
   talk_close(&t);
 }
 
@@ -175,7 +200,7 @@ static void a_stream_waits_for_its_queue(void **state) {
       pass(&t.p, 500);
     }
     assert_int_equal(warp_pipe_send(t.client.pipe, "x", 1), WARP_AGAIN);
-    assert_in_range(sent, 1 << 20, 8 << 20);
+    assert_in_range(sent, WG_PIPE_QUEUE_FULL, 8 << 20);
     while (t.server.taken.len < sent) {
       size_t before = t.server.taken.len;
       assert_int_equal(warp_pipe_recv(pipe, sub, 1000, on_hand_recv, &t.server), WARP_OK);
@@ -385,6 +410,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(each_gets_what_it_asked_for),
       cmocka_unit_test(a_full_queue_does_as_it_was_told),
+      cmocka_unit_test(a_stream_may_drop_as_well),
       cmocka_unit_test(max_qsize_is_the_usual_length),
       cmocka_unit_test(a_stream_waits_for_its_queue),
       cmocka_unit_test(exactly_n_bytes),

@@ -23,16 +23,6 @@ static const warp_start_event *end_of(const peer *self) {
   return NULL;
 }
 
-static wg_record record_of(const peer *self) {
-  uint8_t bytes[WARP_RECORD_MAX];
-  size_t len = sizeof bytes, signed_len;
-  uint8_t signature[WG_SIGNATURE_LEN];
-  wg_record record;
-  assert_int_equal(warp_node_address(self->node, bytes, &len), WARP_OK);
-  assert_int_equal(wg_record_decode(bytes, len, &record, &signed_len, signature), WARP_OK);
-  return record;
-}
-
 static void build(peers *both, const char *profile_a, const char *profile_b, uint64_t seed) {
   peers_build(both, profile_a, profile_b, seed);
   both->a.conf.enable_upnp = both->b.conf.enable_upnp = true;
@@ -46,7 +36,7 @@ static void start_with(peers *both, const char *profile, const sim_router *route
 }
 
 static void assert_opened(const peer *self, const char *ip, uint16_t port) {
-  wg_record record = record_of(self);
+  wg_record record = peer_record(self);
   const warp_endpoint *endpoint = &record.endpoints[0];
   assert_int_equal(endpoint->port_mapped, WARP_TCP | WARP_UDP);
   warp_addr expected;
@@ -57,7 +47,7 @@ static void assert_opened(const peer *self, const char *ip, uint16_t port) {
 }
 
 static void assert_closed(const peer *self) {
-  wg_record record = record_of(self);
+  wg_record record = peer_record(self);
   assert_int_equal(record.endpoints[0].port_mapped, 0);
 }
 
@@ -159,10 +149,10 @@ static void test_a_slow_router_is_not_waited_for(void **state) {
   start_with(&both, "port-restricted", &router);
   assert_int_equal(end_of(&both.a)->status, WARP_TIMEOUT);
   assert_closed(&both.a);
-  uint64_t sequence = record_of(&both.a).sequence;
+  uint64_t sequence = peer_record(&both.a).sequence;
   assert_int_equal(sim_run_for(both.net.world, 2 * second), WARP_OK);
   assert_opened(&both.a, "192.0.2.2", warp_node_port(both.a.node));
-  assert_true(record_of(&both.a).sequence > sequence);
+  assert_true(peer_record(&both.a).sequence > sequence);
   peers_free(&both);
 }
 

@@ -27,22 +27,6 @@ static sim_network *build(peers *both, const char *profile_a, const char *profil
   return site;
 }
 
-static wg_record record_of(const peer *self) {
-  uint8_t bytes[WARP_RECORD_MAX];
-  size_t len = sizeof bytes, signed_len;
-  uint8_t signature[WG_SIGNATURE_LEN];
-  wg_record record;
-  assert_int_equal(warp_node_address(self->node, bytes, &len), WARP_OK);
-  assert_int_equal(wg_record_decode(bytes, len, &record, &signed_len, signature), WARP_OK);
-  return record;
-}
-
-static void assert_ip(const warp_addr *addr, const char *text) {
-  warp_addr expected;
-  assert_int_equal(warp_addr_parse(text, &expected), WARP_OK);
-  assert_true(wg_addr_same_ip(addr, &expected));
-}
-
 /* Each has its measurement and its mappings, the default one comes first. */
 static void test_every_uplink_is_in_the_record(void **state) {
   (void)state;
@@ -50,7 +34,7 @@ static void test_every_uplink_is_in_the_record(void **state) {
   build(&both, "symmetric", "full-cone", "open");
   peer_start(&both.a);
   assert_int_equal(both.a.start_status, WARP_OK);
-  wg_record record = record_of(&both.a);
+  wg_record record = peer_record(&both.a);
   assert_int_equal(record.endpoint_count, 2);
   const warp_endpoint *first = &record.endpoints[0], *other = &record.endpoints[1];
   assert_ip(&first->nic, "10.0.1.2");
@@ -113,7 +97,7 @@ static void test_started_with_a_dead_uplink(void **state) {
   uint64_t begun = sim_now_us(both.net.world);
   peers_start(&both);
   assert_true(sim_now_us(both.net.world) - begun < 4 * second);
-  wg_record record = record_of(&both.a);
+  wg_record record = peer_record(&both.a);
   assert_int_equal(record.endpoint_count, 2);
   assert_int_equal(record.endpoints[1].external_udp.family, 0);
   peers_connect(&both, &(warp_connect_options){.no_relay = true});
@@ -129,7 +113,7 @@ static void assert_uses(const char *const *interfaces, const char *first, const 
   both.a.conf.interfaces = interfaces;
   peer_start(&both.a);
   assert_int_equal(both.a.start_status, WARP_OK);
-  wg_record record = record_of(&both.a);
+  wg_record record = peer_record(&both.a);
   assert_int_equal(record.endpoint_count, other != NULL ? 2 : 1);
   assert_ip(&record.endpoints[0].nic, first);
   if (other != NULL)
@@ -166,7 +150,7 @@ static void test_each_asks_its_own_router(void **state) {
   sim_network *other = build(&both, "port-restricted", "port-restricted", "symmetric");
   sim_network_set_router(other, &router);
   peers_start(&both);
-  wg_record record = record_of(&both.a);
+  wg_record record = peer_record(&both.a);
   assert_int_equal(record.endpoints[0].port_mapped, 0);
   assert_int_equal(record.endpoints[1].port_mapped, WARP_TCP | WARP_UDP);
   peers_connect(&both, NULL);

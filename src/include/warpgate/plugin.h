@@ -10,6 +10,10 @@
  * closed by the context afterwards; only a loser's pipe says good-bye before, while the plugin
  * still carries it. The functions below may be called until `stop` returns: of an attempt that has
  * ended, or on a path whose pipe has, they do nothing, or return WARP_STATE.
+ *
+ * NULL for an object, an address, an output or a callback that is not said to be optional is
+ * WARP_INVALID; a function without a status does nothing then, and gives 0, NULL or false. A port,
+ * socket or stream that the plugin closed must not be touched any more.
  */
 #ifndef WARPGATE_PLUGIN_H
 #define WARPGATE_PLUGIN_H
@@ -125,7 +129,8 @@ typedef struct warp_plugin {
   /* Starts. `message` is NULL on the initiator, the peer's first message on the responder. An error
    * ends the attempt at once. */
   int (*run)(warp_attempt *attempt, uint8_t type, const uint8_t *message, size_t len);
-  /* A later message of the peer for this attempt. May be NULL. */
+  /* A later message of the peer for this attempt; one that it sent before it heard of us may come
+   * twice. May be NULL. */
   void (*message)(warp_attempt *attempt, uint8_t type, const uint8_t *message, size_t len);
   /* The attempt is over, won or not: free what the context does not know of. May be NULL. */
   void (*stop)(warp_attempt *attempt);
@@ -182,7 +187,8 @@ WARP_API void warp_attempt_timer_stop(warp_attempt *attempt, unsigned slot);
 WARP_API void warp_attempt_note(warp_attempt *attempt, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* What stood in the way on this side already: if the peer ends the attempt now, the report gives
- * this as the status instead of the peer's. WARP_OK: nothing. */
+ * this as the status instead of the peer's. WARP_OK: nothing; what is no status counts as WARP_IO.
+ */
 WARP_API void warp_attempt_blame(warp_attempt *attempt, int status);
 /* Ends the attempt; the peer is told. Nothing of it runs after the present callback. Of one that
  * was kept (warp_attempt_keep) it ends the pipe, whose on_end gets the status, at both sides. */
@@ -414,7 +420,8 @@ WARP_API int warp_attempt_own_record(const warp_attempt *attempt, uint8_t *buf, 
 /* The sequence number of the peer's record as this session knows it. */
 WARP_API uint64_t warp_attempt_peer_sequence(const warp_attempt *attempt);
 /* Takes a newer signed record of the peer for this session: what its addresses had ruled out may
- * start now. It ends the attempt well, without a pipe. WARP_REPLAY when it is no newer,
+ * start now. It ends the attempt well, without a pipe. WARP_REPLAY when it is no newer, WARP_AGAIN
+ * when it is the one that the session has, but a newer one may follow within seconds;
  * WARP_UNTRUSTED when it is another node's, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE,
  * WARP_EXPIRED. */
 WARP_API int warp_attempt_refresh(warp_attempt *attempt, const uint8_t *record, size_t len);

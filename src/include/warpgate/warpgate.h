@@ -9,6 +9,12 @@
  * Strings are NUL-terminated UTF-8. Times are milliseconds unless a name says otherwise. Pointers
  * handed to a callback are valid only until it returns; what is passed in is copied unless said
  * otherwise.
+ *
+ * NULL where an object, an output or a callback is needed is WARP_INVALID from the functions that
+ * return a status, and harmless to the others: they do nothing, or give 0, "" or NULL. Objects may
+ * be closed, and new ones started, inside any callback but `on_log`. An object that was closed must
+ * not be touched any more, except by callbacks of its own that still run until its close is
+ * complete: they get WARP_STATE or WARP_CLOSED for what can no longer be done.
  */
 #ifndef WARPGATE_WARPGATE_H
 #define WARPGATE_WARPGATE_H
@@ -91,7 +97,7 @@ typedef struct warp_addr {
 enum { WARP_ADDR_STRLEN = 72 };
 /* Writes "192.0.2.1:80" or "[2001:db8::1]:80" (no port when it is 0; IPv6 as in RFC 5952, a scope
  * as
- * "%index"; "none" without an address); returns buf. */
+ * "%index"; "none" without an address, also for NULL); returns buf, or "" when that is NULL. */
 WARP_API const char *warp_addr_format(const warp_addr *addr, char buf[WARP_ADDR_STRLEN]);
 /* Parses what warp_addr_format writes, and the other forms of RFC 4291 section 2.2, a port of 0 and
  * brackets without a port. WARP_INVALID on anything else, also on "none". */
@@ -116,7 +122,8 @@ WARP_API warp_loop *warp_loop_wrap(struct uv_loop_s *loop);
  * loop, inside the program's uv_run); only those with WARP_CANCELED may also run inside the close
  * that cancels. WARP_OK; WARP_INVALID on NULL, WARP_STATE from inside itself. */
 WARP_API int warp_loop_run(warp_loop *loop);
-/* Makes warp_loop_run return after the present iteration. Same thread only. */
+/* Makes warp_loop_run return after the present iteration. Same thread only. Does nothing when it
+ * does not run, or on NULL. */
 WARP_API void warp_loop_stop(warp_loop *loop);
 /* The one call allowed from other threads: has `cb(arg)` run once on the loop's thread. It keeps
  * warp_loop_run running, but not a wrapped loop that the program runs itself.
@@ -183,6 +190,8 @@ typedef enum warp_log_level {
   WARP_LOG_DEBUG
 } warp_log_level;
 
+typedef struct warp_node warp_node;
+
 /* Configuration of a node. Take warp_conf_default() or warp_conf_test() and change the copy.
  * All strings and lists are copied when the node starts. Server lists end with NULL; a NULL list is
  * empty.
@@ -199,16 +208,19 @@ typedef struct warp_conf {
   const char *machine_id; /* NULL: from the system's hardware identifiers */
   uint16_t listen_port;   /* 0: hash of the machine id into 10000-60000, next of a fixed sequence if
                              taken */
-  bool reuse_addr;        /* reuse ports between restarts */
+  bool reuse_addr;        /* reuse ports between restarts: the port may be taken while another node
+                             that was started so still has it */
   /* Names or addresses of the interfaces to use, ended by NULL; of each one address per family.
-   * NULL: all that lead to the internet, 6 addresses at most, the default one first. */
+   * NULL: all that lead to the internet, 6 addresses at most, the default one first. Those that
+   * come while the node runs are used too. */
   const char *const *interfaces;
-  bool enable_stun_clients;        /* measure the NAT with the STUN servers */
-  bool enable_upnp;                /* ask the router to open the listen port (UPnP IGD, NAT-PMP) */
-  bool init_clock_skew;            /* ask the NTP servers what the time is */
-  bool enable_punching;            /* false: the punch and spray phases are left out */
-  bool enable_nickname;            /* register the node's derived name at start */
-  bool loopback_only;              /* bind and talk to loopback only */
+  bool enable_stun_clients; /* measure the NAT with the STUN servers */
+  bool enable_upnp;         /* ask the router to open the listen port (UPnP IGD, NAT-PMP) */
+  bool init_clock_skew;     /* ask the NTP servers what the time is */
+  bool enable_punching;     /* false: the punch and spray phases are left out */
+  bool enable_nickname;     /* register the node's derived name at start */
+  /* Bind and talk to loopback only: of servers those at a loopback address or "localhost". */
+  bool loopback_only;
   unsigned sig_pipe_no;            /* MQTT connections, 4 at most; 0: no signalling */
   const char *const *stun_servers; /* "host:port", two at best */
   /* "user:password@host:port", where "?transport=udp", "?transport=tcp" or "?transport=tls" may
@@ -232,7 +244,18 @@ typedef struct warp_conf {
   void *contact_arg;
   void (*on_start_event)(void *arg, const warp_start_event *event); /* may be NULL */
   void *start_arg;
-  void (*on_log)(void *arg, warp_log_level level, const char *line); /* may be NULL */
+  /* The running node has a new address record, which warp_node_address gives: its addresses or what
+   * is known of its NAT changed, or the old one grew old. For programs that publish it by
+   * themselves; names that are registered follow without it. Never within another call. May close
+   * the node. May be NULL. */
+  void (*on_address)(void *arg, warp_node *node);
+  void *address_arg;
+  /* Lines about this node, and about what belongs to no node (connections to brokers, pipes and
+   * sockets by themselves): those go to all nodes of the loop, but once to whoever is the same for
+   * several, log_arg included. May be NULL. Runs inside whatever has something to say, also inside
+   * the program's own calls: of the library it may only call warp_loop_post, warp_loop_stop and
+   * what names a status. */
+  void (*on_log)(void *arg, warp_log_level level, const char *line);
   void *log_arg;
 } warp_conf;
 
@@ -290,6 +313,12 @@ typedef struct warp_pipe warp_pipe;
  * (UDP). */
 typedef enum warp_pipe_kind { WARP_STREAM = 1, WARP_MESSAGES = 2 } warp_pipe_kind;
 
+/* Which connect a pipe comes from: the same at both ends. */
+enum { WARP_PIPE_ID_LEN = 16 };
+typedef struct warp_pipe_id {
+  uint8_t bytes[WARP_PIPE_ID_LEN];
+} warp_pipe_id;
+
 /* How a pipe came to be. */
 typedef struct warp_pipe_info {
   warp_pipe_kind kind;
@@ -301,7 +330,8 @@ typedef struct warp_pipe_info {
   warp_addr local, remote; /* of the underlying socket; a relayed pipe's remote is the relay */
   warp_key peer;
   double
-      connect_ms; /* from the start of the connect to the secure pipe being usable on this side */
+      connect_ms;  /* from the start of the connect to the secure pipe being usable on this side */
+  warp_pipe_id id; /* all zero of a pipe that was opened by hand */
 } warp_pipe_info;
 
 /* Largest message of a WARP_MESSAGES pipe: fits 1200-byte datagrams through any of our paths. */
@@ -309,10 +339,13 @@ enum { WARP_MESSAGE_MAX = 1100 };
 
 /* Bytes or one message arrived; `data` is valid until the callback returns. */
 typedef void (*warp_pipe_on_data)(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len);
-/* The pipe ended, once: WARP_CLOSED by the peer, or why. Only warp_pipe_close may be called after
- * it, except on a stream that ended with WARP_CLOSED: the peer sends no more, but our own direction
- * goes on until we close (a sender that waits for room gets on_drain also when there will be none,
- * and the next send says so). */
+/* The pipe ended, once: WARP_CLOSED by the peer, or why (WARP_RESET, WARP_TIMEOUT,
+ * WARP_ADDR_NOT_AVAILABLE when its local address is gone from the machine, ...). A peer of a
+ * connect that is gone without a word is noticed within about a minute (WARP_TIMEOUT), by a stream
+ * that still has something to send when the system gives that up (Linux: a quarter of an hour).
+ * Only warp_pipe_close may be called after it, except on a stream that ended with WARP_CLOSED: the
+ * peer sends no more, but our own direction goes on until we close (a sender that waits for room
+ * gets on_drain also when there will be none, and the next send says so). */
 typedef void (*warp_pipe_on_end)(void *arg, warp_pipe *pipe, int status);
 /* The send queue is empty again after a WARP_AGAIN, or for good after warp_pipe_shutdown: the
  * system has all that was sent. */
@@ -331,16 +364,19 @@ typedef struct warp_pipe_handlers {
 WARP_API int warp_pipe_set_handlers(warp_pipe *pipe, const warp_pipe_handlers *handlers);
 /* Sends bytes (a stream takes any length up to 1 MiB at once) or one message of at most
  * WARP_MESSAGE_MAX (a plain UDP pipe: WARP_DATAGRAM_MAX). The data is copied. WARP_AGAIN: nothing
- * was taken, the queue is full (4 MiB); WARP_TOO_BIG; WARP_CLOSED after the end; WARP_STATE before
- * it is open, and on a server, which has no one peer; WARP_INVALID. */
+ * was taken, the queue is full (of a stream: 256 KiB or more wait besides what the system has
+ * taken, and on_drain tells when they are gone); WARP_TOO_BIG; WARP_CLOSED after the end;
+ * WARP_STATE before it is open, and on a server, which has no one peer; WARP_INVALID. */
 WARP_API int warp_pipe_send(warp_pipe *pipe, const void *data, size_t len);
 /* Ends a stream's sending side after what is queued; the peer sees the end, receiving goes on.
+ * Twice is harmless, and to send after it is WARP_CLOSED. WARP_STATE before it is open,
  * WARP_UNSUPPORTED on messages, WARP_CLOSED after the end, WARP_INVALID on NULL. */
 WARP_API int warp_pipe_shutdown(warp_pipe *pipe);
 /* Stops handing out what arrives, or goes on: for a receiver that cannot keep up. A stream's peer
  * feels it by back-pressure; of messages 64 KiB wait here, more are lost. on_end waits for what
- * came before it, unless the pipe broke. WARP_INVALID on NULL, WARP_CLOSED when it has broken,
- * WARP_UNSUPPORTED on a TCP server: its clients' pipes are paused each. */
+ * came before it, unless the pipe broke. WARP_INVALID on NULL, WARP_STATE before it is open,
+ * WARP_CLOSED when it has broken, WARP_UNSUPPORTED on a TCP server: its clients' pipes are paused
+ * each. */
 WARP_API int warp_pipe_pause(warp_pipe *pipe, bool paused);
 /* Copies what is known of the pipe. WARP_INVALID on NULL. */
 WARP_API int warp_pipe_get_info(const warp_pipe *pipe, warp_pipe_info *out);
@@ -377,18 +413,25 @@ typedef struct warp_route {
 WARP_API int warp_route_bind(const warp_interface *interface, int family, uint16_t port,
                              warp_route *out);
 
-/* How pipes that are opened by hand behave. Take warp_net_conf_default() and change the copy. */
+/* How pipes that are opened by hand behave. Take warp_net_conf_default() and change the copy. Times
+ * are 1 ms to a day. */
 typedef struct warp_net_conf {
   uint32_t dns_timeout_ms; /* 2000; looking the destination's name up */
-  /* TLS as a browser does it, over TCP, as its client only: the server must have a certificate for
-   * the destination's name or address from an authority of `ca_file` (PEM; NULL: the system's). */
+  /* TLS as a browser does it (1.2 or later), over TCP. A client: the server must have a certificate
+   * for the destination's name or address from an authority of `ca_file` (PEM; NULL: the system's).
+   * A server, or without a destination the side of a connected socket that was accepted: shows
+   * `cert_file` (PEM: its certificate, then those that vouch for it) and has its key in `key_file`
+   * (PEM, without a password; NULL: in cert_file as well); it asks clients for no certificate. The
+   * files are read by warp_pipe_open only. A client that does not complete the handshake is closed,
+   * and the program never hears of it. */
   bool use_ssl;
-  const char *ca_file;
-  uint32_t ssl_handshake_ms; /* 4000 */
+  const char *ca_file, *cert_file, *key_file;
+  uint32_t ssl_handshake_ms; /* 4000; from the connection until TLS is up */
   uint16_t sock_proto;       /* third argument of socket(); 0 */
   uint32_t recv_timeout_ms;  /* 2000; of warp_pipe_recv and its kin when they are given 0 */
   uint32_t con_timeout_ms;   /* 2000; TCP, for each address that a name has */
-  size_t max_qsize;    /* messages that a subscription's queue holds; 0: WARP_QUEUE_MESSAGES */
+  size_t max_qsize;    /* messages that a subscription's queue holds, WARP_QUEUE_MESSAGES_MAX at
+                          most; 0: WARP_QUEUE_MESSAGES */
   bool enable_msg_ids; /* messages (not streams): what the same sender sent among the last ... */
   size_t max_msg_ids;  /* ... so many is dropped: 1000, at most 10000 */
   bool reuse_addr;     /* several sockets may share the local port */
@@ -407,11 +450,13 @@ WARP_API warp_net_conf warp_net_conf_default(void);
 enum {
   WARP_QUEUE_MESSAGES = 1024,
   WARP_QUEUE_BYTES = 1 << 20,
-  WARP_RECV_N_MAX = 16 << 20,     /* of warp_pipe_recv_n */
-  WARP_DATAGRAM_MAX = 65507,      /* largest message of a plain UDP pipe */
-  WARP_PIPE_CALLBACKS_MAX = 64,   /* of each kind, subscriptions, links and receives that wait */
-  WARP_SERVER_CLIENTS_MAX = 1024, /* of one TCP server; more are closed as they come */
-  WARP_PATTERN_MAX = 1024,        /* bytes of a pattern */
+  WARP_QUEUE_MESSAGES_MAX = 65536,  /* that may be asked for: empty messages take room, too */
+  WARP_RECV_N_MAX = 16 << 20,       /* of warp_pipe_recv_n */
+  WARP_DATAGRAM_MAX = 65507,        /* largest message of a plain UDP pipe */
+  WARP_PIPE_CALLBACKS_MAX = 64,     /* of each kind, subscriptions, links and receives that wait */
+  WARP_SERVER_CLIENTS_MAX = 1024,   /* of one TCP server; more are closed as they come */
+  WARP_SERVER_HANDSHAKES_MAX = 256, /* of these, TLS not up: the oldest gives way to a new one */
+  WARP_PATTERN_MAX = 1024,          /* bytes of a pattern */
 };
 
 /* A message, or bytes of a stream, arrived from `from` (of a pipe from a connect or through a
@@ -419,9 +464,10 @@ enum {
  * TCP server `pipe` is the client's pipe. */
 typedef void (*warp_pipe_on_msg)(void *arg, warp_pipe *pipe, const uint8_t *data, size_t len,
                                  const warp_addr *from);
-/* A client connected to a TCP server. Its pipe belongs to the server and is freed when it has ended
- * and its end callbacks have run, or when the server closes; one that has subscriptions or links of
- * its own stays until warp_pipe_close. It may be closed at any time before. */
+/* A client connected to a TCP server, and TLS with it is up where there is any. Its pipe belongs to
+ * the server and is freed when it has ended and its end callbacks have run, or when the server
+ * closes; one that has subscriptions or links of its own stays until warp_pipe_close. It may be
+ * closed at any time before. */
 typedef void (*warp_pipe_on_up)(void *arg, warp_pipe *server, warp_pipe *client);
 /* The pipe is open, or why not: then `pipe` is NULL, and what warp_pipe_open gave must not be
  * touched any more. */
@@ -433,7 +479,9 @@ typedef struct warp_pipe_options {
    * port: TCP clients, or datagrams from anybody (answer with warp_pipe_send_to). */
   const char *dest;
   const warp_addr *dest_addr;
-  int family; /* of a name's address, of a server without route; 0: any (a server: IPv4) */
+  /* Of a name's address, of a server without route; 0: any (a server: IPv4; a UDP socket of the
+   * program: its own). */
+  int family;
   /* Where to bind. NULL: the default interface, any port: a client leaves it to the system. */
   const warp_route *route;
   /* Uses an existing socket: connected TCP (`dest` only says whom TLS is to expect), listening TCP
@@ -448,10 +496,11 @@ typedef struct warp_pipe_options {
 } warp_pipe_options;
 /* Opens a plain pipe (or with TLS, see use_ssl). `*out` (may be NULL) may be closed at any time.
  * Errors before it starts: WARP_INVALID (also text that is no "host:port", families that do not
- * fit, a socket of another type or state), WARP_NOMEM, WARP_UNSUPPORTED (TLS over UDP or for a
- * server; a socket where there are none), what is wrong with ca_file (WARP_NOT_FOUND,
- * WARP_MALFORMED, WARP_TOO_BIG, ...). The callback's: WARP_NOT_FOUND (name, default
- * interface), WARP_TIMEOUT, WARP_CONN_REFUSED, WARP_UNREACHABLE, WARP_ADDR_IN_USE,
+ * fit, a socket of another type or state, TLS for a server without cert_file or with ca_file, or
+ * for a client with a certificate), WARP_NOMEM, WARP_UNSUPPORTED (TLS over UDP or with sock_only; a
+ * socket where there are none), what is wrong with the files of TLS (WARP_NOT_FOUND, WARP_TOO_BIG,
+ * ..., WARP_MALFORMED: also a key that is another certificate's). The callback's: WARP_NOT_FOUND
+ * (name, default interface), WARP_TIMEOUT, WARP_CONN_REFUSED, WARP_UNREACHABLE, WARP_ADDR_IN_USE,
  * WARP_ADDR_NOT_AVAILABLE, WARP_PERMISSION, WARP_UNTRUSTED and WARP_TLS (with TLS), WARP_CANCELED,
  * and what else the system says. */
 WARP_API int warp_pipe_open(warp_loop *loop, const warp_pipe_options *options, warp_pipe_on_open cb,
@@ -490,13 +539,13 @@ typedef struct warp_subscribe_options {
   const warp_addr *sender;  /* only from there (port 0: any port); NULL: from anybody */
   warp_pipe_on_msg handler; /* NULL: a queue, for warp_pipe_recv */
   void *arg;                /* of the handler */
-  size_t max_messages;      /* of the queue; 0: the pipe's max_qsize */
+  size_t max_messages;      /* of the queue, WARP_QUEUE_MESSAGES_MAX at most; 0: max_qsize */
   warp_when_full when_full;
 } warp_subscribe_options;
 /* Subscribes to what arrives from now on, and to what nobody has taken yet. `options` NULL:
  * everything, into a queue. Of a TCP server: to what all its clients send. WARP_INVALID (also a
- * pattern that is none), WARP_TOO_BIG (pattern), WARP_CLOSED, WARP_LIMIT, WARP_NOMEM. Freed by
- * unsubscribe or with the pipe. */
+ * pattern that is none, or too many messages), WARP_TOO_BIG (pattern), WARP_CLOSED, WARP_LIMIT,
+ * WARP_NOMEM. Freed by unsubscribe or with the pipe. */
 WARP_API int warp_pipe_subscribe(warp_pipe *pipe, const warp_subscribe_options *options,
                                  warp_subscription **out);
 /* Ends it; receives that wait get WARP_CANCELED before this returns. WARP_INVALID on NULL or
@@ -528,11 +577,12 @@ WARP_API int warp_pipe_ask(warp_pipe *pipe, warp_subscription *subscription, con
 
 /* Links `pipe` to `to`: what arrives at one is sent on the other, until either ends or del_pipe;
  * link them both ways for a relay. A stream waits while `to` is full; messages are dropped then. A
- * stream goes on over messages in pieces, messages over a stream without their bounds. Where a
- * stream ends in an orderly way, the sending side of `to` is ended too; after another end `to` is
- * left as it is. WARP_INVALID (also itself, or of another loop), WARP_CLOSED, WARP_LIMIT,
- * WARP_NOMEM, WARP_STATE (linked already, `to` is not open yet), WARP_UNSUPPORTED (a TCP server, or
- * to a pipe without destination). */
+ * stream goes on over messages in pieces, messages over a stream without their bounds, and over
+ * messages whole: those that are too long there are dropped. Where a stream ends in an orderly way,
+ * the sending side of `to` is ended too; after another end `to` is left as it is. WARP_INVALID
+ * (also itself, or of another loop), WARP_CLOSED, WARP_LIMIT, WARP_NOMEM, WARP_STATE (linked
+ * already, `to` is not open yet), WARP_UNSUPPORTED (a TCP server, or to a pipe without
+ * destination). */
 WARP_API int warp_pipe_add_pipe(warp_pipe *pipe, warp_pipe *to);
 /* Ends the link. WARP_INVALID, WARP_NOT_FOUND. */
 WARP_API int warp_pipe_del_pipe(warp_pipe *pipe, warp_pipe *to);
@@ -547,6 +597,9 @@ enum {
   WARP_LINK_MESSAGE_MAX = 1 << 20, /* bytes of one message */
   WARP_LINK_QUEUE_MAX = 4 << 20,   /* bytes that wait to be sent before WARP_AGAIN */
   WARP_LINK_STALL_MS = 30000,      /* closing gives up when nothing moves for so long */
+  /* And after so long where the peer has closed, too, and only its word is missing that it knows
+   * that all has come: it may have left already. Over UDP it is told five times meanwhile. */
+  WARP_LINK_FAREWELL_MS = 5000,
 };
 
 /* One whole message; `data` is valid until the callback returns. */
@@ -555,8 +608,8 @@ typedef void (*warp_link_message_cb)(void *arg, warp_link *link, const uint8_t *
  * status: the link is over, and only warp_link_close may be called. WARP_CLOSED when the peer
  * closed it; or why it broke: the pipe's own reasons, WARP_RESET (the pipe ended without a word),
  * WARP_MALFORMED, WARP_VERSION, WARP_TOO_BIG (these are no frames of a link), WARP_NOMEM,
- * WARP_CANCELED (the node closes). Each of the two comes at most once; the second may come
- * alone. */
+ * WARP_CANCELED (the node closes, or the server whose client it is). Each of the two comes at most
+ * once; the second may come alone. */
 typedef void (*warp_link_end_cb)(void *arg, warp_link *link, int status);
 /* After a WARP_AGAIN there is room again, or never will be: the next send says so. After
  * warp_link_shutdown: the peer's link has handed over all that was sent. */
@@ -566,8 +619,9 @@ typedef void (*warp_link_drain_cb)(void *arg, warp_link *link);
 typedef void (*warp_link_closed_cb)(void *arg, int status);
 
 /* Makes a link of a pipe, which belongs to it from then on (also its handlers). Call it inside the
- * callback that handed out the pipe. WARP_INVALID, WARP_NOMEM, WARP_CLOSED; then the pipe stays the
- * caller's. Nothing arrives before the calling callback has returned. */
+ * callback that handed out the pipe. WARP_INVALID, WARP_NOMEM, WARP_CLOSED, WARP_STATE (it is not
+ * open yet, or has a link), WARP_UNSUPPORTED (a server); then the pipe stays the caller's. Nothing
+ * arrives before the calling callback has returned. */
 WARP_API int warp_link_open(warp_pipe *pipe, warp_link **out);
 /* Set what happens; NULL: nothing, messages are dropped. Set them inside the callback that handed
  * out the link, or that opened it: nothing arrives before. WARP_INVALID on NULL. */
@@ -588,19 +642,35 @@ WARP_API int warp_link_pause(warp_link *link, bool paused);
  * has broken. */
 WARP_API warp_pipe *warp_link_pipe(warp_link *link);
 /* Closes the link: what was sent still arrives, as long as something moves within
- * WARP_LINK_STALL_MS, and what comes is dropped; then the pipe is closed, the memory freed and `cb`
- * (may be NULL) called, never from inside this call. No other callback of the
- * link runs any more. Does nothing on NULL and when it was closed before: then `cb` is not called.
- */
+ * WARP_LINK_STALL_MS (WARP_LINK_FAREWELL_MS where the peer has closed before), and what comes is
+ * dropped; then the pipe is closed, the memory freed and `cb` (may be NULL) called, never from
+ * inside this call. No other callback of the link runs any more. Does nothing on NULL and when it
+ * was closed before: then `cb` is not called. */
 WARP_API void warp_link_close(warp_link *link, warp_link_closed_cb cb, void *arg);
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-typedef struct warp_node warp_node;
+/* A running node follows its machine's addresses, unless it keeps to loopback. Half a second after
+ * a change it listens on the new ones, at the same port, measures their NAT and asks the router,
+ * makes broker connections anew, and has a new record: on_address of warp_conf tells, and names
+ * that are registered lead to it. Where the system does not tell of changes (all but Linux) they
+ * are seen within 10 s, and another address of the router, or a machine that slept, at the next
+ * refresh of the mappings, within 20 s.
+ * - A pipe whose local address is gone ends with WARP_ADDR_NOT_AVAILABLE; an address in whose place
+ *   none has come is waited for for three seconds more. A pipe of messages that is not relayed goes
+ *   on from the new address instead, if the peer's NAT lets in everybody; what is sent in the six
+ *   seconds until the peer has followed may be lost. What it says of its addresses then is new.
+ * - Attempts of a connect that is under way end with that status in their row, and others begin
+ *   from the new address.
+ * - An address at which another program has the port is left out, as the log says, until the next
+ *   change.
+ * - Who connects by an older record is told the new one through the broker.
+ * - Without any address the node lives on: its record has no endpoints, connects end with
+ *   WARP_ALL_FAILED, and when an address comes back it is as before. */
 
 /* Start is complete: `status` WARP_OK and the node is reachable, or why it could not start (then
  * `node` is NULL, and what warp_node_start gave must not be touched any more). WARP_CANCELED: the
- * program closes it. */
+ * program closes it, and `node` is what it closes. */
 typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
 /* Starts a node; the program owns it and ends it by warp_node_close. WARP_INVALID (also for a
  * setting that does not exist or is out of its range: the log names it; with a plugin directory
@@ -610,8 +680,10 @@ typedef void (*warp_node_on_start)(void *arg, warp_node *node, int status);
  * WARP_VERSION or WARP_PERMISSION for a key that cannot be used, and what else the system says. */
 WARP_API int warp_node_start(warp_loop *loop, const warp_conf *conf, warp_node_on_start cb,
                              void *arg, warp_node **out);
-/* Cancels everything pending, closes all pipes, frees the node; `cb` (may be NULL) runs last. Does
- * nothing on NULL or when it is being closed already: then `cb` is not called. */
+/* Cancels everything pending, ends all pipes and links that came of its connects, whose end
+ * callbacks get WARP_CANCELED, and frees the node; `cb` (may be NULL) runs last. The pipes and
+ * links themselves are the program's: it still closes each, before or after `cb`. Does nothing on
+ * NULL or when it is being closed already: then `cb` is not called. */
 WARP_API void warp_node_close(warp_node *node, void (*cb)(void *arg), void *arg);
 
 /* Largest signed address record: six endpoints and all hints, and a reply of the name server with
@@ -626,6 +698,11 @@ WARP_API int warp_node_key(const warp_node *node, warp_key *out);
 /* The port it listens on, TCP and UDP. 0 before the start completed. */
 WARP_API uint16_t warp_node_port(const warp_node *node);
 
+/* Can the node use WARP_IP4 or WARP_IP6, because it has an interface with such an address? WARP_OK,
+ * or WARP_UNSUPPORTED. WARP_STATE before the start completed, WARP_INVALID on NULL and of another
+ * family. */
+WARP_API int warp_node_supported(const warp_node *node, int family);
+
 /* A peer connected: the pipe is secure and the peer's key known; the program owns it and closes it.
  * The report holds this side's attempts. */
 typedef void (*warp_node_on_pipe)(void *arg, warp_node *node, warp_pipe *pipe,
@@ -633,10 +710,55 @@ typedef void (*warp_node_on_pipe)(void *arg, warp_node *node, warp_pipe *pipe,
 /* A peer's connect ended without a pipe. */
 typedef void (*warp_node_on_miss)(void *arg, warp_node *node, const warp_key *peer, int status,
                                   const warp_report *report);
-/* Sets who gets incoming pipes; without one (NULL) they are refused. `on_miss` may be NULL.
- * WARP_STATE before the start completed, WARP_INVALID on NULL. */
+/* Sets who gets incoming pipes; without one (NULL) they are refused, but for those that message
+ * callbacks or warp_node_pipe_future wait for. `on_miss` may be NULL. WARP_STATE before the start
+ * completed, WARP_INVALID on NULL. */
 WARP_API int warp_node_listen(warp_node *node, warp_node_on_pipe on_pipe, warp_node_on_miss on_miss,
                               void *arg);
+
+enum {
+  WARP_NODE_CALLBACKS_MAX = 64,     /* message callbacks of a node */
+  WARP_NODE_PIPES_MAX = 256,        /* pipes that belong to a node itself, */
+  WARP_NODE_PIPES_OF_PEER_MAX = 16, /* of them with one peer; more are closed as they come */
+  WARP_NODE_FUTURES_MAX = 256,      /* pipes that a node awaits */
+  WARP_NODE_READY_MAX = 64,         /* pipes that wait for somebody who awaits them, */
+  WARP_NODE_READY_MS = 60000,       /* so long; then they are closed */
+};
+/* Adds a message callback: it gets all that arrives at any pipe that a peer opened to this node,
+ * after the pipe's own callbacks, and may answer with warp_pipe_send on the pipe. Not what belongs
+ * to a link. Allowed from the moment when warp_node_start has returned, so that nothing is missed:
+ * it may run before the start completes. A node with one lets peers in also without
+ * warp_node_listen (the contact policy is asked as always). The pipes that nobody else takes then
+ * belong to the node: they are closed when they have ended or the last message callback is taken
+ * away, and may be closed before, or handed to warp_node_pipe_ready. Several callbacks are called
+ * in the order in which they were added. WARP_INVALID on NULL, WARP_STATE when it closes,
+ * WARP_LIMIT. */
+WARP_API int warp_node_add_msg_cb(warp_node *node, warp_pipe_on_msg cb, void *arg);
+/* Takes the pair away again, also from inside a callback. WARP_NOT_FOUND, WARP_INVALID on NULL. */
+WARP_API int warp_node_del_msg_cb(warp_node *node, warp_pipe_on_msg cb, void *arg);
+
+/* The pipe that was awaited (WARP_OK; the program owns it), or none (NULL): WARP_TIMEOUT,
+ * WARP_CANCELED, or what it ended with just before. */
+typedef void (*warp_node_on_future)(void *arg, warp_node *node, warp_pipe *pipe, int status);
+/* Awaits the pipe with this id: the incoming one of a peer whose connect names it (`id` of
+ * warp_connect_options), which then does not go to warp_node_listen's callback and needs none, or
+ * one that is handed over by warp_node_pipe_ready, before or after. (An incoming pipe that comes
+ * before anybody awaits it is like any other: refused, or its listener's, who may hand it over.)
+ * `peer`: only a pipe with this key at the other end, and nobody else gets in by this id. It should
+ * be named whenever it is known, because ids are no secret: whoever sees the peer's packets can
+ * read them. NULL: anybody whom the contact policy lets in. `timeout_ms` 0: 60000. Allowed from the
+ * moment when warp_node_start has returned. WARP_INVALID (also an id of zeros), WARP_STATE
+ * (somebody awaits this id, or the node closes), WARP_UNTRUSTED (a pipe with another peer was
+ * handed over), WARP_LIMIT, WARP_NOMEM. */
+WARP_API int warp_node_pipe_future(warp_node *node, const warp_pipe_id *id, const warp_key *peer,
+                                   uint32_t timeout_ms, warp_node_on_future cb, void *arg);
+/* Hands a pipe of the program, of any kind, to whoever awaits the id, now or within
+ * WARP_NODE_READY_MS; nobody: it is closed. On WARP_OK it is not the program's any more. What is
+ * set on it stays set, so that nothing should be: then what arrives is held back until the other
+ * one has set its own. WARP_INVALID (also an id of zeros, or a pipe of another loop), WARP_CLOSED
+ * (the pipe is not open), WARP_STATE (a pipe waits under this id, the pipe waits under another one,
+ * or the node closes), WARP_UNTRUSTED (another peer's is awaited), WARP_LIMIT, WARP_NOMEM. */
+WARP_API int warp_node_pipe_ready(warp_node *node, const warp_pipe_id *id, warp_pipe *pipe);
 
 /* ---- connecting ------------------------------------------------------------------------------ */
 
@@ -656,6 +778,15 @@ typedef struct warp_connect_options {
    * the peer's report has come or WARP_EXPLAIN_MS have passed. May be NULL. Not called when the
    * node closes first. */
   warp_explained on_explained;
+  /* The id of the pipe, if both programs agreed on one: the peer's may await it by
+   * warp_node_pipe_future. 16 bytes that nobody could guess, for one connect only: an id is never
+   * used twice. NULL: drawn at random. A connect that names one gets a pipe of its own also when
+   * the peer connects to us at the same moment, where otherwise both get the same pipe. While one
+   * lives that names an id, a second one that names it too is refused with WARP_STATE and the first
+   * goes on: at once at the same node; of another node's to the same peer the callback tells, if
+   * that peer lets it in at all. Where two nodes connect to each other by one id, so that neither
+   * awaits the other, both end with WARP_STATE as soon as they hear of each other. */
+  const warp_pipe_id *id;
 } warp_connect_options;
 enum { WARP_EXPLAIN_MS = 2000 };
 
@@ -663,12 +794,15 @@ enum { WARP_EXPLAIN_MS = 2000 };
  * report says what was tried, also on success. */
 typedef void (*warp_on_connect)(void *arg, warp_pipe *pipe, int status, const warp_report *report);
 /* Connects to the node whose signed record is given (the bytes of warp_node_address). `options` may
- * be NULL. Errors before it starts: WARP_INVALID (also the node's own record), WARP_STATE,
- * WARP_NOMEM, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED (a week ago, or
- * no broker is shared by which its owner could be asked for a newer one), WARP_NOT_FOUND (no
- * such plugin), WARP_LIMIT (256 connects at once), WARP_IO (no randomness). The callback's:
- * WARP_ALL_FAILED, WARP_EXPIRED (of a record that expired less than a week ago, when the peer gave
- * no newer one), WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer), WARP_CANCELED. */
+ * be NULL. A node hears 50 messages a second of one peer, of which a connect takes several, and
+ * lets it begin 16 connects at once: who wants more than that finds them refused or not answered.
+ * Errors before it starts: WARP_INVALID (also the node's own record, or an id of zeros),
+ * WARP_STATE (also an id that is in use), WARP_NOMEM, WARP_MALFORMED, WARP_VERSION,
+ * WARP_BAD_SIGNATURE, WARP_EXPIRED (a week ago, or no broker is shared by which its owner could be
+ * asked for a newer one), WARP_NOT_FOUND (no such plugin), WARP_LIMIT (256 connects at once),
+ * WARP_IO (no randomness). The callback's: WARP_ALL_FAILED, WARP_EXPIRED (of a record that expired
+ * less than a week ago, when the peer gave no newer one), WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT
+ * (by the peer), WARP_CANCELED. */
 WARP_API int warp_auto_connect(warp_node *node, const uint8_t *record, size_t len,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
 
@@ -687,13 +821,14 @@ WARP_API int warp_node_connect(warp_node *node, int family, int route_type, cons
  * else, and always understood too, a dot and six characters that follow from the servers. With the
  * suffix of another set it is WARP_INVALID: it may be somebody else's name here. */
 enum { WARP_NAME_MAX = 63 };
-/* A look-up or registration ended. `record` is the owner's signed record (verified), NULL on error.
- */
+/* A look-up or registration ended. `record` is what was looked up, the owner's signed record
+ * (verified); NULL on error and of what looks nothing up. */
 typedef void (*warp_on_name)(void *arg, int status, const uint8_t *record, size_t len);
 /* Registers `name` (with or without suffix) for the node's key and keeps it registered while the
  * node lives. WARP_INVALID (also of a name that cannot be), WARP_STATE before the start completed,
  * WARP_NOMEM, WARP_LIMIT (64 requests at once). Ends with WARP_OK as soon as one server has it,
- * WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER, WARP_TIMEOUT, WARP_LIMIT (all servers are busy),
+ * WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER (none is configured, or their names lead nowhere),
+ * WARP_TIMEOUT (none answered in time), WARP_LIMIT (all servers are busy),
  * WARP_IO (a server failed), WARP_REPLAY (it knows a newer record), WARP_EXPIRED or
  * WARP_BAD_SIGNATURE (it refuses ours), WARP_CANCELED. */
 WARP_API int warp_node_register(warp_node *node, const char *name, warp_on_name cb, void *arg);
@@ -706,14 +841,14 @@ WARP_API int warp_node_lookup(warp_node *node, const char *name, warp_on_name cb
 
 /* Asks the node whose signed record is given for its present one, through a broker that both know:
  * the record may be old, and expired by a week. A connect with a record that is older than ten
- * minutes does this by itself. Errors before it starts: WARP_INVALID (also the node's own record),
- * WARP_STATE before the start completed, WARP_NOMEM, WARP_MALFORMED, WARP_VERSION,
- * WARP_BAD_SIGNATURE, WARP_EXPIRED (more than a week ago), WARP_NO_SERVER (no broker is shared),
- * WARP_LIMIT (256 connects at once), WARP_IO (no randomness). The callback gets WARP_OK with the
- * record, which may be the same one, WARP_TIMEOUT, WARP_REFUSED or WARP_LIMIT (by the peer),
- * WARP_UNSUPPORTED (it cannot answer), WARP_NO_SERVER, what is wrong with its answer
- * (WARP_UNTRUSTED, WARP_REPLAY, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED),
- * WARP_CANCELED. */
+ * minutes, or tells no outside TCP address, does this by itself. Errors before it starts:
+ * WARP_INVALID (also the node's own record), WARP_STATE before the start completed, WARP_NOMEM,
+ * WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE, WARP_EXPIRED (more than a week ago),
+ * WARP_NO_SERVER (no broker is shared), WARP_LIMIT (256 connects at once), WARP_IO (no randomness).
+ * The callback gets WARP_OK with the record, which may be the same one, WARP_TIMEOUT, WARP_REFUSED
+ * or WARP_LIMIT (by the peer), WARP_UNSUPPORTED (it cannot answer), WARP_NO_SERVER, what is wrong
+ * with its answer (WARP_UNTRUSTED, WARP_REPLAY, WARP_MALFORMED, WARP_VERSION, WARP_BAD_SIGNATURE,
+ * WARP_EXPIRED), WARP_CANCELED. */
 WARP_API int warp_node_resolve(warp_node *node, const uint8_t *record, size_t len, warp_on_name cb,
                                void *arg);
 /* Takes a name back, from all servers, and renews it no more. Errors before it starts as of
@@ -732,12 +867,20 @@ WARP_API const char *warp_node_nickname(const warp_node *node);
 typedef struct warp_gate warp_gate;
 /* The gate is open, or why not: then `gate` is NULL. */
 typedef void (*warp_gate_on_open)(void *arg, warp_gate *gate, int status);
-/* Opens a gate. `name` NULL: a stable name derived from the machine. `conf` as for a node.
+/* Opens a gate. `name` NULL: one derived from the machine, as "m-4f0c..."; it follows from the
+ * lowest MAC address that a maker gave to one of its interfaces, whether that is up or not, so that
+ * it changes only when that interface is taken out; one that already has a key in the data folder
+ * goes before lower ones, so that an interface that is added changes nothing. Where all MAC
+ * addresses are made up (virtual machines, containers) the default interface's counts, and without
+ * any the hardware identifiers; with a `machine_id` in `conf` it follows from that alone. The name
+ * is a slow hash, so that it does not show the MAC address. `conf` as for a node.
  * Completes when the node is reachable and the name registered. Errors before it starts:
  * WARP_INVALID (also of a name that cannot be, and of the text of a name server), WARP_NOMEM,
  * WARP_IO, and without a name
- * WARP_NOT_FOUND (no hardware identifiers). The callback's: those of warp_node_start and
- * warp_node_register; on error the gate is freed and `*out` must not be touched any more. */
+ * WARP_NOT_FOUND (no interface with a MAC address and no hardware identifiers). The callback's:
+ * those of warp_node_start and warp_node_register, as WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER
+ * and WARP_TIMEOUT; on error the gate is freed, `*out` must not be touched any more, and another
+ * may be opened at once. */
 WARP_API int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf,
                             warp_gate_on_open cb, void *arg, warp_gate **out);
 /* Closes the node below and frees the gate; `cb` (may be NULL) runs last. Does nothing on NULL or
@@ -752,6 +895,11 @@ WARP_API const char *warp_gate_name(const warp_gate *gate);
  * what stops it before there is an attempt comes with an empty report. */
 WARP_API int warp_gate_connect(warp_gate *gate, const char *name,
                                const warp_connect_options *options, warp_on_connect cb, void *arg);
+/* Connects to the owner of a signed record (the bytes of warp_node_address), without any name:
+ * warp_auto_connect on the node below, with its errors. */
+WARP_API int warp_gate_connect_record(warp_gate *gate, const uint8_t *record, size_t len,
+                                      const warp_connect_options *options, warp_on_connect cb,
+                                      void *arg);
 
 /* A peer connected to the gate: a link with it, which the program owns and closes. What lies below,
  * and which plugin won: warp_pipe_get_info of warp_link_pipe. */
@@ -768,14 +916,18 @@ typedef void (*warp_on_link)(void *arg, warp_link *link, int status, const warp_
 WARP_API int warp_gate_connect_link(warp_gate *gate, const char *name,
                                     const warp_connect_options *options, warp_on_link cb,
                                     void *arg);
+/* The same for warp_gate_connect_record. */
+WARP_API int warp_gate_connect_link_record(warp_gate *gate, const uint8_t *record, size_t len,
+                                           const warp_connect_options *options, warp_on_link cb,
+                                           void *arg);
 
 /* A peer by its name: what warp_gate_connect takes. */
 enum { WARP_PEER_NAME_LEN = WARP_NAME_MAX + 8 };
 typedef struct warp_peer {
   char name[WARP_PEER_NAME_LEN]; /* with the suffix, as "alice.p2p" */
 } warp_peer;
-/* Completes a name with the suffix of the gate's name servers, and asks nobody. WARP_INVALID, also
- * with the suffix of other servers. */
+/* Completes a name with the suffix of the gate's name servers (`gate` NULL: with ".p2p", that of
+ * the default set), and asks nobody. WARP_INVALID, also with the suffix of other servers. */
 WARP_API int warp_peer_find(const warp_gate *gate, const char *name, warp_peer *out);
 
 #ifdef __cplusplus

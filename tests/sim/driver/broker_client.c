@@ -320,6 +320,21 @@ int sim_broker_open(wg_env *env, const wg_broker_options *options,
   return WARP_OK;
 }
 
+static void path_gone(void *arg) {
+  fail(arg, WARP_ADDR_NOT_AVAILABLE);
+}
+
+void sim_broker_renew(wg_broker *broker) {
+  if (broker->closed) {
+    sim_fail("renewal of a closed broker of %s", broker->host->name);
+  }
+  if (broker->tcp != NULL && sim_host_owns(broker->host, &broker->tcp->local)) {
+    return;
+  }
+  broker->backoff_us = BACKOFF_MIN_US;
+  start_timer(broker, 0, broker->state == CLIENT_WAITING ? wait_over : path_gone);
+}
+
 void sim_broker_close(wg_broker *broker) {
   if (broker->closed) {
     sim_fail("close of a closed broker of %s", broker->host->name);

@@ -75,6 +75,14 @@ int sim_file_write(wg_env *env, const char *dir, const char *name, const void *d
   return WARP_OK;
 }
 
+int sim_file_create(wg_env *env, const char *dir, const char *name, const void *data, size_t len) {
+  sim_host *host = SIM_HOST(env);
+  char *path = join(dir, name);
+  bool exists = host->file_status == WARP_OK && find(host, path) != NULL;
+  free(path);
+  return exists ? WARP_STATE : sim_file_write(env, dir, name, data, len);
+}
+
 void sim_host_set_modules(sim_host *host, const sim_module *modules, size_t count) {
   host->modules = modules;
   host->module_count = count;

@@ -82,22 +82,38 @@ sim_host *sim_host_new(sim_network *network, const char *name, const char *addre
   wg_rng hardware;
   sim_rng(world, "hardware", name, &hardware);
   host->clock_offset_us = CLOCK_OFFSET_MIN_US + wg_rng_below(&hardware, CLOCK_OFFSET_RANGE_US);
-  for (size_t i = 0; i < sizeof host->mac; i++) {
-    host->mac[i] = (uint8_t)wg_rng_below(&hardware, 256);
+  for (size_t i = 0; i < WG_MAC_LEN; i++) {
+    host->macs[0].bytes[i] = (uint8_t)wg_rng_below(&hardware, 256);
   }
-  host->mac[0] = 0x02; /* locally administered, unicast */
+  host->macs[0].bytes[0] = 0x02; /* locally administered, unicast */
+  host->mac_count = 1;
   host->machine_id_len = 16;
   for (size_t i = 0; i < host->machine_id_len; i++) {
     host->machine_id[i] = (uint8_t)wg_rng_below(&hardware, 256);
   }
-  wg_list *lists[] = {&host->files,    &host->udp,     &host->tcp,     &host->listeners,
-                      &host->resolves, &host->brokers, &host->portmaps};
+  wg_list *lists[] = {&host->files,    &host->udp,     &host->tcp,      &host->listeners,
+                      &host->resolves, &host->brokers, &host->portmaps, &host->netwatches};
   for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
     wg_list_init(lists[i]);
   }
   wg_list_push(&world->hosts, &host->item);
   sim_host_add_address(host, address);
   return host;
+}
+
+/* The number of the interface in a network, which it keeps when it has no address for a while. */
+static unsigned interface_to(sim_host *host, const sim_network *network) {
+  unsigned number = 0;
+  while (number < host->interface_count && host->interfaces[number] != network) {
+    number++;
+  }
+  if (number == SIM_INTERFACES_MAX) {
+    sim_fail("%s was in too many networks", host->name);
+  }
+  if (number == host->interface_count) {
+    host->interfaces[host->interface_count++] = network;
+  }
+  return number;
 }
 
 void sim_host_join(sim_host *host, sim_network *network, const char *address) {
@@ -110,14 +126,9 @@ void sim_host_join(sim_host *host, sim_network *network, const char *address) {
     sim_fail("%s twice on %s", address, host->name);
   }
   entry->network = network;
-  entry->interface = host->interface_count;
-  for (size_t i = 0; i < host->address_count; i++) {
-    if (host->addresses[i].network == network) {
-      entry->interface = host->addresses[i].interface;
-    }
-  }
-  host->interface_count += entry->interface == host->interface_count;
+  entry->interface = interface_to(host, network);
   host->address_count++;
+  sim_netwatches_tell(host);
 }
 
 void sim_host_add_address(sim_host *host, const char *address) {
@@ -131,6 +142,7 @@ void sim_host_remove_address(sim_host *host, const char *address) {
       host->address_count--;
       memmove(&host->addresses[i], &host->addresses[i + 1],
               (host->address_count - i) * sizeof host->addresses[0]);
+      sim_netwatches_tell(host);
       return;
     }
   }
@@ -172,6 +184,17 @@ void sim_host_set_machine_id(sim_host *host, const void *id, size_t len) {
   host->machine_id_len = len;
 }
 
+void sim_host_set_macs(sim_host *host, const wg_mac *macs, size_t count) {
+  if (count > SIM_MACS_MAX) {
+    sim_fail("too many hardware addresses of %s", host->name);
+  }
+  memset(host->macs, 0, sizeof host->macs);
+  if (count > 0) {
+    memcpy(host->macs, macs, count * sizeof *macs);
+  }
+  host->mac_count = count;
+}
+
 /* ---- freeing --------------------------------------------------------------------------------- */
 
 static size_t list_length(const wg_list *list) {
@@ -185,7 +208,7 @@ static size_t list_length(const wg_list *list) {
 size_t sim_host_handles(sim_host *host) {
   size_t count = list_length(&host->udp) + list_length(&host->listeners) +
                  list_length(&host->resolves) + list_length(&host->brokers) +
-                 list_length(&host->portmaps);
+                 list_length(&host->portmaps) + list_length(&host->netwatches);
   for (wg_list *item = host->tcp.next; item != &host->tcp; item = item->next) {
     count += WG_CONTAINER(item, wg_tcp, item)->owned;
   }
@@ -196,6 +219,7 @@ static void host_free(sim_host *host) {
   sim_brokers_free(host);
   sim_resolves_free(host);
   sim_portmaps_free(host);
+  sim_netwatches_free(host);
   while (!wg_list_empty(&host->udp)) {
     sim_udp_close(WG_CONTAINER(host->udp.next, wg_udp, item));
   }
@@ -356,7 +380,7 @@ static void fill_interface(const sim_host *host, const sim_address *address, wg_
                                   other->addr.family != address->addr.family);
   }
   snprintf(out->name, sizeof out->name, "eth%u", address->interface);
-  memcpy(out->mac, host->mac, sizeof out->mac);
+  memcpy(out->mac, host->macs[0].bytes, sizeof out->mac);
   out->is_default = default_address(host, address->addr.family) == address;
 }
 
@@ -374,6 +398,13 @@ static int host_interfaces(wg_env *env, wg_interface *out, size_t max) {
   for (size_t i = 0; i < host->address_count && count < max; i++) {
     fill_interface(host, &host->addresses[i], &out[count++]);
   }
+  return (int)count;
+}
+
+static int host_macs(wg_env *env, wg_mac *out, size_t max) {
+  const sim_host *host = SIM_HOST(env);
+  size_t count = host->mac_count < max ? host->mac_count : max;
+  memcpy(out, host->macs, count * sizeof *out);
   return (int)count;
 }
 
@@ -448,14 +479,19 @@ const wg_env_ops sim_env_ops = {
     .tcp_release = keep_tcp,
     .tcp_listener_release = keep_listener,
     .interfaces = host_interfaces,
+    .macs = host_macs,
+    .netwatch_open = sim_netwatch_open,
+    .netwatch_close = sim_netwatch_close,
     .resolve = sim_resolve,
     .resolve_cancel = sim_resolve_cancel,
     .broker_open = sim_broker_open,
     .broker_publish = sim_broker_publish,
+    .broker_renew = sim_broker_renew,
     .broker_close = sim_broker_close,
     .file_read = sim_file_read,
     .file_load = sim_file_load,
     .file_write = sim_file_write,
+    .file_create = sim_file_create,
     .modules_load = sim_modules_load,
     .portmap_open = sim_portmap_open,
     .portmap_close = sim_portmap_close,

@@ -142,6 +142,7 @@ typedef struct sim_file {
   size_t len;
 } sim_file;
 
+enum { SIM_INTERFACES_MAX = 8 };
 struct sim_host {
   wg_env env;
   wg_list item;
@@ -150,17 +151,21 @@ struct sim_host {
   char *name;
   sim_address addresses[SIM_ADDRESSES_MAX];
   size_t address_count;
+  const sim_network *interfaces[SIM_INTERFACES_MAX]; /* by number: where each leads */
   unsigned interface_count;
   wg_timer wake; /* at the earliest of env.timers */
   uint64_t clock_offset_us;
   int64_t skew_ms;
   wg_rng entropy, ports;
-  uint8_t machine_id[64], mac[6];
+  uint8_t machine_id[64];
   size_t machine_id_len;
+  wg_mac macs[SIM_MACS_MAX]; /* the first one is that of the interfaces */
+  size_t mac_count;
   int file_status;
+  bool udp_full;
   const sim_module *modules; /* NULL: no folder */
   size_t module_count;
-  wg_list files, udp, tcp, listeners, resolves, brokers, portmaps;
+  wg_list files, udp, tcp, listeners, resolves, brokers, portmaps, netwatches;
 };
 
 #define SIM_HOST(pointer) WG_CONTAINER(pointer, sim_host, env)
@@ -283,6 +288,12 @@ void sim_tcp_input(sim_host *host, const sim_packet *packet);
 
 /* ---- the rest of the table ------------------------------------------------------------------- */
 
+int sim_netwatch_open(wg_env *env, wg_netwatch_cb cb, void *arg, wg_netwatch **out);
+void sim_netwatch_close(wg_netwatch *watch);
+void sim_netwatches_free(sim_host *host);
+/* Tells those of a host that its addresses have changed. */
+void sim_netwatches_tell(sim_host *host);
+
 int sim_resolve(wg_env *env, const char *host, uint16_t port, int family, wg_resolve_cb cb,
                 void *arg, wg_resolve **out);
 void sim_resolve_cancel(wg_resolve *resolve);
@@ -298,6 +309,7 @@ void sim_portmaps_ask(sim_host *host, const sim_network *network);
 int sim_broker_open(wg_env *env, const wg_broker_options *options,
                     const wg_broker_handlers *handlers, void *arg, wg_broker **out);
 int sim_broker_publish(wg_broker *broker, const char *topic, const void *data, size_t len);
+void sim_broker_renew(wg_broker *broker);
 void sim_broker_close(wg_broker *broker);
 void sim_brokers_free(sim_host *host);
 
@@ -305,6 +317,7 @@ int sim_file_read(wg_env *env, const char *dir, const char *name, void *out, siz
                   size_t *len);
 int sim_file_load(wg_env *env, const char *path, void *out, size_t cap, size_t *len);
 int sim_file_write(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
+int sim_file_create(wg_env *env, const char *dir, const char *name, const void *data, size_t len);
 int sim_modules_load(wg_env *env, const char *dir, const char *symbol, wg_module_cb cb, void *arg);
 void sim_files_free(sim_host *host);
 

@@ -302,6 +302,10 @@ void sim_send(sim_host *host, uint8_t proto, const warp_addr *src, const warp_ad
   }
   wg_list_push(&world->packets, &packet->item);
   world->trace.packets++;
+  if (!sim_host_owns(host, src)) {
+    drop(packet, "lost: its address is gone");
+    return;
+  }
   sim_network *from = sim_host_network(host, src);
   packet->near = sim_host_owns(host, dst) ? host : find_host(from, dst);
   if (packet->near == NULL) {

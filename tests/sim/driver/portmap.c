@@ -8,6 +8,7 @@ enum { SEARCH_US = 1250000, RENEW_US = 300000000 };
 struct wg_portmap {
   wg_list item;
   sim_host *host;
+  sim_network *network; /* where the address was when it was asked for */
   warp_addr local;
   warp_transport transport;
   wg_timer event;
@@ -18,12 +19,8 @@ struct wg_portmap {
   void *arg;
 };
 
-static sim_network *network_of(const wg_portmap *portmap) {
-  return sim_host_network(portmap->host, &portmap->local);
-}
-
 static uint64_t delay_us(const wg_portmap *portmap) {
-  const sim_router *router = &network_of(portmap)->router;
+  const sim_router *router = &portmap->network->router;
   return router->protocol != NULL ? (uint64_t)router->delay_ms * 1000 : SEARCH_US;
 }
 
@@ -32,7 +29,7 @@ static bool up(const wg_portmap *portmap) {
 }
 
 static void close_port(wg_portmap *portmap) {
-  sim_nat_box *nat = network_of(portmap)->nat;
+  sim_nat_box *nat = portmap->network->nat;
   if (up(portmap) && nat != NULL) {
     sim_nat_close(nat, (uint8_t)portmap->transport, portmap->external.port);
   }
@@ -40,7 +37,7 @@ static void close_port(wg_portmap *portmap) {
 
 /* The first port that is nobody else's. */
 static int open_port(const wg_portmap *portmap, warp_addr *external) {
-  const sim_network *network = network_of(portmap);
+  const sim_network *network = portmap->network;
   *external = network->router.external.family != 0 ? network->router.external
               : network->nat != NULL               ? *sim_nat_external(network->nat)
                                                    : portmap->local;
@@ -65,16 +62,16 @@ static void tell(wg_portmap *portmap, int status, const warp_addr *external) {
   portmap->external = *external;
   wg_portmap_grant grant = {.external = *external,
                             .lifetime_s = 2 * RENEW_US / 1000000,
-                            .protocol = network_of(portmap)->router.protocol};
+                            .protocol = portmap->network->router.protocol};
   portmap->cb(portmap->arg, status, status == WARP_OK ? &grant : NULL);
 }
 
 static void answered(void *arg) {
   wg_portmap *portmap = arg;
-  const sim_router *router = &network_of(portmap)->router;
+  const sim_router *router = &portmap->network->router;
   warp_addr external = {0};
   int status = WARP_OK;
-  if (router->protocol == NULL) {
+  if (router->protocol == NULL || !sim_host_owns(portmap->host, &portmap->local)) {
     status = WARP_NOT_FOUND;
   } else if (router->refuses) {
     status = WARP_REFUSED;
@@ -90,15 +87,19 @@ static void answered(void *arg) {
 int sim_portmap_open(wg_env *env, const warp_addr *local, warp_transport transport,
                      wg_portmap_cb cb, void *arg, wg_portmap **out) {
   sim_host *host = SIM_HOST(env);
-  if (!sim_host_owns(host, local) || local->port == 0) {
-    sim_fail("%s asks for a port of an address that is not its own", host->name);
+  if (local->port == 0) {
+    sim_fail("%s asks for the port 0", host->name);
   }
   if (local->family != WARP_IP4) {
     return WARP_UNSUPPORTED;
   }
   wg_portmap *portmap = sim_alloc(sizeof *portmap);
-  *portmap =
-      (wg_portmap){.host = host, .local = *local, .transport = transport, .cb = cb, .arg = arg};
+  *portmap = (wg_portmap){.host = host,
+                          .network = sim_host_network(host, local),
+                          .local = *local,
+                          .transport = transport,
+                          .cb = cb,
+                          .arg = arg};
   wg_list_push(&host->portmaps, &portmap->item);
   sim_event_start(host->world, &portmap->event, delay_us(portmap), answered, portmap);
   *out = portmap;
@@ -121,7 +122,7 @@ void sim_portmaps_free(sim_host *host) {
 void sim_portmaps_ask(sim_host *host, const sim_network *network) {
   for (wg_list *item = host->portmaps.next; item != &host->portmaps; item = item->next) {
     wg_portmap *portmap = WG_CONTAINER(item, wg_portmap, item);
-    if (network_of(portmap) == network) {
+    if (portmap->network == network) {
       sim_event_start(host->world, &portmap->event, delay_us(portmap), answered, portmap);
     }
   }

@@ -147,7 +147,8 @@ void sim_host_add_address(sim_host *host, const char *address);
 /* Gives the host one more interface, in another network: what is sent from that address leaves
  * there. */
 void sim_host_join(sim_host *host, sim_network *network, const char *address);
-/* The interface that has the address is gone, with its address, for new sockets and packets. */
+/* The address is gone: no socket can be bound to it, and what those that are send is lost. The
+ * host's watches are told, as of added ones. */
 void sim_host_remove_address(sim_host *host, const char *address);
 wg_env *sim_host_env(sim_host *host);
 sim_world *sim_host_world(sim_host *host);
@@ -158,8 +159,15 @@ size_t sim_host_handles(sim_host *host);
 void sim_host_set_clock_skew_ms(sim_host *host, int64_t skew_ms);
 /* The status that file operations end with from now on; WARP_OK makes them work. */
 void sim_host_set_file_status(sim_host *host, int status);
+/* The system's buffer for datagrams is full, or no longer: a send is answered with WARP_AGAIN and
+ * nothing leaves. */
+void sim_host_set_udp_full(sim_host *host, bool full);
 /* The host's hardware identifiers; `len` at most 64, 0 for none. Default: 16 bytes of its own. */
 void sim_host_set_machine_id(sim_host *host, const void *id, size_t len);
+/* The hardware addresses of its interfaces, the first one of those that have addresses, the others
+ * of some that are down. Default: one that is made up. */
+enum { SIM_MACS_MAX = 8 };
+void sim_host_set_macs(sim_host *host, const wg_mac *macs, size_t count);
 
 /* One shared object of the host's only folder of them. */
 typedef struct sim_module {

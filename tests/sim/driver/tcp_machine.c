@@ -42,7 +42,10 @@ void sim_tcp_send_reset(wg_tcp *tcp) {
   send_segment(tcp, SIM_RST | SIM_ACK, tcp->peak, NULL, 0);
 }
 
+/* The round trip is that of the last SYN, as timestamps (RFC 7323 section 4) show it: one that a
+ * filter swallowed long before says nothing of the path. */
 static void send_syn(wg_tcp *tcp) {
+  tcp->begun_us = tcp->host->world->now_us;
   uint8_t flags = tcp->state == SIM_TCP_SYN_SENT ? SIM_SYN : SIM_SYN | SIM_ACK;
   send_segment(tcp, flags, tcp->iss, NULL, 0);
   advance(tcp, tcp->iss + 1);
@@ -64,7 +67,6 @@ static void arm_retransmit(wg_tcp *tcp) {
 }
 
 void sim_tcp_start(wg_tcp *tcp) {
-  tcp->begun_us = tcp->host->world->now_us;
   tcp->rto_us = SYN_RTO_US;
   tcp->tries = 1;
   send_syn(tcp);

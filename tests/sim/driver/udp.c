@@ -15,6 +15,10 @@ int sim_udp_open(wg_env *env, const warp_addr *local, unsigned flags, wg_udp_rec
   return WARP_OK;
 }
 
+void sim_host_set_udp_full(sim_host *host, bool full) {
+  host->udp_full = full;
+}
+
 static void check_open(const wg_udp *udp, const char *what) {
   if (udp->closed) {
     sim_fail("%s on a closed UDP socket of %s", what, udp->host->name);
@@ -29,6 +33,9 @@ int sim_udp_send(wg_udp *udp, const warp_addr *to, const void *data, size_t len)
   }
   if (to->family != udp->local.family || to->port == 0) {
     return WARP_INVALID;
+  }
+  if (udp->host->udp_full) {
+    return WARP_AGAIN;
   }
   warp_addr source;
   int status = sim_host_source(udp->host, &udp->local, to, &source);

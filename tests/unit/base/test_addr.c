@@ -285,12 +285,45 @@ static void test_server_names(void **state) {
   assert_int_equal(wg_server_name_parse(longest, &name), WARP_INVALID);
 }
 
+static void test_hosts_of_this_machine(void **state) {
+  (void)state;
+  static const char *const here[] = {"127.0.0.1",        "127.9.8.7", "::1",
+                                     "::ffff:127.0.0.1", "localhost", "LocalHost"};
+  static const char *const elsewhere[] = {"",
+                                          "192.0.2.1",
+                                          "::",
+                                          "0.0.0.0",
+                                          "2001:db8::1",
+                                          "ocalhost",
+                                          "mylocalhost",
+                                          "localhost.example",
+                                          "broker.localhost",
+                                          "localhos",
+                                          "localhost.",
+                                          "127.0.0.1.example"};
+  for (size_t i = 0; i < sizeof here / sizeof here[0]; i++) {
+    if (!wg_host_is_loopback(here[i])) {
+      fail_msg("not of this machine: %s", here[i]);
+    }
+  }
+  for (size_t i = 0; i < sizeof elsewhere / sizeof elsewhere[0]; i++) {
+    if (wg_host_is_loopback(elsewhere[i])) {
+      fail_msg("of this machine: %s", elsewhere[i]);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_canonical_text), cmocka_unit_test(test_longest_text_fits),
-      cmocka_unit_test(test_refused_text),   cmocka_unit_test(test_scopes),
-      cmocka_unit_test(test_comparisons),    cmocka_unit_test(test_makers),
-      cmocka_unit_test(test_hash),           cmocka_unit_test(test_server_names),
+      cmocka_unit_test(test_canonical_text),
+      cmocka_unit_test(test_longest_text_fits),
+      cmocka_unit_test(test_refused_text),
+      cmocka_unit_test(test_scopes),
+      cmocka_unit_test(test_comparisons),
+      cmocka_unit_test(test_makers),
+      cmocka_unit_test(test_hash),
+      cmocka_unit_test(test_server_names),
+      cmocka_unit_test(test_hosts_of_this_machine),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,26 +139,96 @@ static void test_no_answer_to_an_answered_answer(void **state) {
   assert_false(probe(0, 4000, 2, answer) & WG_PAIRS_ANSWER);
 }
 
+static bool suspect(uint32_t socket, uint16_t port) {
+  wg_pair from = pair_of(socket, port);
+  (void)carried(socket, port);
+  return wg_pairs_suspect(&pairs, &from, now);
+}
+
+static void settle_at(uint16_t port) {
+  uint32_t ours = sent(0, port, false);
+  (void)probe(0, port, 1, ours);
+  wg_pairs_settle(&pairs);
+}
+
 /* A peer whose NAT was rebooted, or that changed its network. */
 static void test_roaming(void **state) {
   (void)state;
-  uint32_t ours = sent(0, 4000, false);
-  (void)probe(0, 4000, 1, ours);
-  wg_pairs_settle(&pairs);
+  settle_at(4000);
   now += 4 * SECOND;
-  assert_int_equal(carried(0, 6000), WG_PAIRS_NEW_SOURCE); /* too early to tell */
+  assert_false(suspect(0, 6000)); /* too early to tell */
   now += SECOND - 1;
-  assert_int_equal(carried(0, 6000), 0);
+  assert_false(suspect(0, 6000));
   now += 1;
-  assert_int_equal(carried(0, 6000), WG_PAIRS_MOVED);
-  check_out(WG_PAIRS_LISTENED, 0, 6000);
+  assert_true(suspect(0, 6000));
+  check_out(WG_PAIRS_PROVEN, 0, 4000);
+  assert_int_equal(pairs.asked.remote.port, 6000);
+  assert_true(wg_pairs_ask(&pairs));
+  uint32_t question = sent(0, 6000, false);
+  /* It may answer from yet another port: what counts is where it reads. */
+  assert_int_equal(probe(0, 6001, 9, question) & WG_PAIRS_MOVED, WG_PAIRS_MOVED);
+  check_out(WG_PAIRS_PROVEN, 0, 6000);
+  assert_false(wg_pairs_ask(&pairs));
   assert_false(wg_pairs_uses(&pairs, 9));
   /* Where it was before is no place of its any more. */
   now += 4 * SECOND;
-  assert_int_equal(carried(0, 4000), 0);
+  assert_false(suspect(0, 4000));
   now += SECOND;
-  assert_int_equal(carried(0, 6000), 0);
-  check_out(WG_PAIRS_LISTENED, 0, 6000);
+  assert_true(suspect(0, 4000));
+  check_out(WG_PAIRS_PROVEN, 0, 6000);
+}
+
+/* Who has seen a tag may send it from anywhere, and name the address of somebody else. */
+static void test_only_who_answers_has_moved(void **state) {
+  (void)state;
+  settle_at(4000);
+  uint32_t elsewhere = sent(0, 6000, false);
+  for (unsigned i = 0; i < 20; i++) {
+    now += 6 * SECOND;
+    assert_int_equal(carried(0, 6000) & WG_PAIRS_MOVED, 0);
+    assert_int_equal(probe(0, 6000, 100 + i, 0) & WG_PAIRS_MOVED, 0);
+    assert_int_equal(probe(0, 6000, 200 + i, 77) & WG_PAIRS_MOVED, 0);
+    /* What was sent there unasked does not count, nor an answer to another question. */
+    assert_int_equal(probe(0, 6000, 300 + i, elsewhere) & WG_PAIRS_MOVED, 0);
+  }
+  assert_true(suspect(0, 7000));
+  (void)sent(0, 7000, false);
+  assert_int_equal(probe(0, 6000, 400, elsewhere) & WG_PAIRS_MOVED, 0);
+  check_out(WG_PAIRS_PROVEN, 0, 4000);
+}
+
+static void test_questions_are_few(void **state) {
+  (void)state;
+  settle_at(4000);
+  now += 60 * SECOND;
+  unsigned asked = 0;
+  for (unsigned i = 0; i < 100; i++) { /* for 9 s */
+    now += 90000;
+    if (suspect(0, (uint16_t)(6000 + i)))
+      assert_true(wg_pairs_ask(&pairs));
+    else if (!wg_pairs_ask(&pairs))
+      continue;
+    asked++;
+  }
+  assert_in_range(asked, 20, 30); /* thrice in 900 ms */
+  assert_true(suspect(0, 6000) || now < pairs.ask_us);
+  (void)carried(0, 4000); /* it is where it was */
+  now += 4 * SECOND;
+  assert_false(suspect(0, 6000));
+}
+
+/* Questions come at any time, and are answered: a few a second from each source. */
+static void test_answers_go_on(void **state) {
+  (void)state;
+  settle_at(4000);
+  for (uint32_t second = 1; second <= 5; second++) {
+    now += SECOND;
+    for (uint32_t i = 0; i < 6; i++)
+      assert_int_equal((probe(0, 4000, second * 10 + i, 0) & WG_PAIRS_ANSWER) != 0,
+                       i < WG_PAIRS_ANSWERS);
+  }
+  now += SECOND;
+  assert_int_equal(probe(0, 4000, 99, 12345) & WG_PAIRS_ANSWER, 0);
 }
 
 static void test_log_is_bounded(void **state) {
@@ -217,6 +287,9 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_answers_end, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_no_answer_to_an_answered_answer, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_roaming, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_only_who_answers_has_moved, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_questions_are_few, set_up, tear_down),
+      cmocka_unit_test_setup_teardown(test_answers_go_on, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_log_is_bounded, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_numbers_cannot_be_foretold, set_up, tear_down),
       cmocka_unit_test_setup_teardown(test_no_probe_has_the_number_0, set_up, tear_down),

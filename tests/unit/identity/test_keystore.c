@@ -23,6 +23,7 @@ typedef struct one_file {
   size_t len;
   int reads, writes;
   int read_error, write_error; /* WARP_OK: none */
+  const char *rival;           /* what another process makes of it at the same moment; NULL: none */
 } one_file;
 
 static int file_read(wg_env *env, const char *dir, const char *name, void *out, size_t cap,
@@ -43,12 +44,24 @@ static int file_read(wg_env *env, const char *dir, const char *name, void *out, 
   return WARP_OK;
 }
 
-static int file_write(wg_env *env, const char *dir, const char *name, const void *data,
-                      size_t len) {
+static void put(one_file *file, const char *hex) {
+  file->exists = true;
+  file->len = strlen(hex) / 2;
+  assert_true(wg_hex_decode(hex, file->data, file->len));
+}
+
+static int file_create(wg_env *env, const char *dir, const char *name, const void *data,
+                       size_t len) {
   one_file *file = WG_CONTAINER(env, one_file, env);
   file->writes++;
   if (file->write_error != WARP_OK) {
     return file->write_error;
+  }
+  if (file->rival != NULL) {
+    put(file, file->rival);
+  }
+  if (file->exists) {
+    return WARP_STATE;
   }
   assert_true(len <= sizeof file->data && strchr(name, '/') == NULL);
   strncpy(file->name, name, sizeof file->name - 1);
@@ -59,7 +72,7 @@ static int file_write(wg_env *env, const char *dir, const char *name, const void
   return WARP_OK;
 }
 
-static const wg_env_ops ops = {.file_read = file_read, .file_write = file_write};
+static const wg_env_ops ops = {.file_read = file_read, .file_create = file_create};
 
 static one_file empty(void) {
   return (one_file){.env = {.ops = &ops}, .dir = "/data", .name = "default.key"};
@@ -67,9 +80,7 @@ static one_file empty(void) {
 
 static one_file golden(void) {
   one_file file = empty();
-  file.exists = true;
-  file.len = strlen(KEYSTORE_A) / 2;
-  assert_true(wg_hex_decode(KEYSTORE_A, file.data, file.len));
+  put(&file, KEYSTORE_A);
   return file;
 }
 
@@ -105,6 +116,23 @@ static void test_golden_file(void **state) {
   assert_true(wg_key_equal(wg_identity_key(identity), &expected));
   assert_int_equal(file.writes, 0);
   wg_identity_free(identity);
+}
+
+/* Two processes make a key at once: both have that of the one that was first. */
+static void test_another_was_first(void **state) {
+  (void)state;
+  one_file file = empty();
+  file.rival = KEYSTORE_A;
+  wg_identity *identity;
+  warp_key expected;
+  assert_int_equal(load(&file, &identity), WARP_OK);
+  assert_true(wg_hex_decode(KEY_A, expected.bytes, sizeof expected.bytes));
+  assert_true(wg_key_equal(wg_identity_key(identity), &expected));
+  wg_identity_free(identity);
+  file = empty();
+  file.rival = "00";
+  assert_int_equal(load(&file, &identity), WARP_MALFORMED);
+  assert_null(identity);
 }
 
 /* What the library writes is what the second implementation writes. */
@@ -230,6 +258,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_made_once),
       cmocka_unit_test(test_golden_file),
+      cmocka_unit_test(test_another_was_first),
       cmocka_unit_test(test_golden_write),
       cmocka_unit_test(test_damaged),
       cmocka_unit_test(test_foreign),

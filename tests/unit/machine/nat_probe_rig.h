@@ -21,6 +21,7 @@ typedef enum server_kind {
   REFUSING_SERVER, /* tells of its other address, but answers CHANGE-REQUEST with error 420 */
   STUCK_SERVER,    /* tells of its other address, and answers CHANGE-REQUEST from the same one */
   HALF_SERVER,     /* nothing can reach nor leave its other IP */
+  FORGING_SERVER,  /* answers CHANGE-REQUEST with the source of somebody else */
 } server_kind;
 
 /* A datagram on its way. `inward`: from a server's address to the outside of the NAT. */
@@ -71,6 +72,9 @@ static warp_addr primary(void) {
 }
 static warp_addr secondary(void) {
   return addr("192.0.2.2:3479");
+}
+static warp_addr victim(void) {
+  return addr("192.0.2.66:53");
 }
 static warp_addr inside_host(void) {
   return w.no_nat ? addr("203.0.113.7") : addr("192.168.1.10");
@@ -250,9 +254,10 @@ static void serve(const flight *request) {
     if (w.kind == FULL_SERVER || w.kind == HALF_SERVER) {
       from = changed(&request->to, change);
     }
+    from = change != 0 && w.kind == FORGING_SERVER ? victim() : from;
   }
   int len = wg_stun_end(&writer);
-  if (is_server(&from)) {
+  if (is_server(&from) || w.kind == FORGING_SERVER) {
     launch(&from, &request->from, true, bytes, (size_t)len);
   }
 }

@@ -104,7 +104,7 @@ static void test_other_addresses_that_are_not_asked(void **state) {
   (void)state;
   static const char *const bad[] = {"127.0.0.1:3479", "192.168.1.1:3479", "224.0.0.1:3479",
                                     "192.0.2.1:3479", "192.0.2.2:3478",   "[2001:db8::1]:3479",
-                                    "192.0.2.2:0"};
+                                    "192.0.2.2:0",    "192.0.2.2:53",     "192.0.2.2:1023"};
   wg_probe_packet packet;
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
     answer_with_other(bad[i]);
@@ -116,6 +116,9 @@ static void test_other_addresses_that_are_not_asked(void **state) {
   }
   answer_with_other("192.0.2.2:3479");
   assert_true(w.probe.filtering);
+  /* Who configures a server at such a port means it. */
+  warp_addr low = addr("192.0.2.1:443"), other = addr("192.0.2.2:80");
+  assert_true(wg_nat_probe_may_ask(&low, &other));
 }
 
 static void test_liars(void **state) {
@@ -155,6 +158,20 @@ static int no_entropy(void *arg, void *out, size_t len) {
   return WARP_IO;
 }
 
+/* An answer that seems to come from somebody else has nobody send there. */
+static void test_forged_sources(void **state) {
+  (void)state;
+  for (uint8_t mapping = 1; mapping <= 3; mapping++) {
+    reset(mapping, 1, WARP_ALLOC_RANDOM);
+    w.kind = FORGING_SERVER;
+    measure();
+    warp_addr other = victim();
+    for (size_t i = 0; i < w.sent_count; i++) {
+      assert_false(wg_addr_same_ip(&w.sent_to[i], &other));
+    }
+  }
+}
+
 static void test_bad_options(void **state) {
   (void)state;
   wg_nat_probe probe;
@@ -189,6 +206,7 @@ int main(void) {
       cmocka_unit_test(test_servers_that_cannot_change),
       cmocka_unit_test(test_other_addresses_that_are_not_asked),
       cmocka_unit_test(test_liars),
+      cmocka_unit_test(test_forged_sources),
       cmocka_unit_test(test_bad_options),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

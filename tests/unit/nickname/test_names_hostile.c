@@ -2,6 +2,55 @@
  * them to. */
 #include "names_rig.h"
 
+/* ---- clients that do not read ---------------------------------------------------------------- */
+
+static void on_stream_end(void *arg, int status) {
+  (void)status;
+  *(bool *)arg = true;
+}
+
+static void on_stream_open(void *arg, int status) {
+  (void)arg;
+  assert_int_equal(status, WARP_OK);
+}
+
+static void on_stream_data(void *arg, const uint8_t *data, size_t len) {
+  (void)arg, (void)data, (void)len;
+}
+
+/* It asks and asks, and takes no answer: little of them is kept for it. */
+static void test_a_client_that_does_not_read(void **state) {
+  (void)state;
+  enum { BURST = 100, ENOUGH = 400 }; /* a window of answers, and what the server keeps */
+  static const wg_tcp_handlers handlers = {
+      .on_open = on_stream_open, .on_data = on_stream_data, .on_end = on_stream_end};
+  wg_env *env = sim_host_env(w.a);
+  wg_name_request request = {.op = WG_NAME_LOOKUP, .name = "nobody"};
+  uint8_t frame[WG_NAME_FRAME_LEN + WG_NAME_REQUEST_MAX];
+  int len = wg_name_request_encode(&request, frame + WG_NAME_FRAME_LEN, WG_NAME_REQUEST_MAX);
+  assert_true(len > 0);
+  frame[0] = (uint8_t)(len >> 8);
+  frame[1] = (uint8_t)len;
+  warp_addr to;
+  assert_int_equal(warp_addr_parse("203.0.113.10:5300", &to), WARP_OK);
+  bool ended = false;
+  wg_tcp *tcp;
+  assert_int_equal(env->ops->tcp_connect(env, NULL, &to, 0, &handlers, &ended, &tcp), WARP_OK);
+  assert_int_equal(sim_run_for(w.world, SECOND_US), WARP_OK);
+  env->ops->tcp_pause(tcp, true);
+  unsigned bursts = 0;
+  for (; !ended && bursts < ENOUGH; bursts++) {
+    for (unsigned i = 0; i < BURST; i++)
+      (void)env->ops->tcp_send(tcp, frame, (size_t)len + WG_NAME_FRAME_LEN);
+    assert_int_equal(sim_run_for(w.world, SECOND_US / 5), WARP_OK);
+    name_server_counters counters;
+    name_server_counters_get(w.one.server, &counters);
+    ended |= counters.connections == 0;
+  }
+  assert_in_range(bursts, 10, ENOUGH - 1);
+  env->ops->tcp_close(tcp);
+}
+
 /* ---- networks that do not work --------------------------------------------------------------- */
 
 static void test_loss(void **state) {
@@ -275,6 +324,7 @@ static void test_statuses(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
+      TEST(test_a_client_that_does_not_read),
       TEST(test_loss),
       TEST(test_tcp_where_udp_does_not_pass),
       TEST(test_nobody_there),

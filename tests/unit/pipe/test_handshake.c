@@ -265,7 +265,8 @@ static void refusals_are_told(void **state) {
   refused(WARP_REFUSED, WARP_REFUSED, "the peer refused the connection");
   refused(WARP_NOT_FOUND, WARP_NOT_FOUND, "the peer knows no such session");
   refused(WARP_REPLAY, WARP_TLS,
-          "the other end did not take us: another node perhaps, or clocks that differ");
+          "the other end did not take us: another node perhaps, clocks that differ, or too many "
+          "connects");
 }
 
 static void ignored_hello_is_not_answered(void **state) {

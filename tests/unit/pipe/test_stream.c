@@ -38,7 +38,7 @@ static void send_more(rig_end *end) {
     }
     assert_int_equal(status, WARP_OK);
     sent_of_it += len;
-    assert_in_range(end->out.bytes.len, 0, WG_PIPE_QUEUE_MAX);
+    assert_in_range(end->out.bytes.len, 0, WG_PIPE_QUEUE_FULL + WG_STREAM_SEND_MAX * 1.01);
   }
 }
 
@@ -85,16 +85,14 @@ static void closing_sends_what_is_queued(void **state) {
     if (small_carrier) {
       rig.client.out.queue_max = 50000;
     }
-    for (size_t at = 0; at < 3 << 20; at += 1 << 20) {
-      assert_int_equal(warp_pipe_send(rig.client.pipe, pattern + at, 1 << 20), WARP_OK);
-    }
+    assert_int_equal(warp_pipe_send(rig.client.pipe, pattern, 1 << 20), WARP_OK);
     rig_close(&rig.client);
     assert_int_equal(rig.client.on_closed, !small_carrier);
     rig_run(&rig, 1000);
     assert_int_equal(rig.client.on_closed, 1);
     assert_int_equal(rig.client.closed, 1);
-    assert_int_equal(rig.server.received.len, 3 << 20);
-    assert_memory_equal(wg_queue_front(&rig.server.received), pattern, 3 << 20);
+    assert_int_equal(rig.server.received.len, 1 << 20);
+    assert_memory_equal(wg_queue_front(&rig.server.received), pattern, 1 << 20);
     assert_int_equal(rig.server.ended, 1);
     assert_int_equal(rig.server.end_status, WARP_CLOSED);
     free(pattern);

@@ -149,6 +149,17 @@ static void answers_go_to_another_port(void **state) {
   answer = ask(&service, &how);
   assert_refused(&answer, 400);
   assert_true(wg_addr_equal(&answer.to, &from));
+  how.response_port = 53; /* of a service */
+  answer = ask(&service, &how);
+  assert_refused(&answer, 400);
+  assert_true(wg_addr_equal(&answer.to, &from));
+  how.response_port = 1023;
+  answer = ask(&service, &how);
+  assert_refused(&answer, 400);
+  how.response_port = 1024;
+  answer = ask(&service, &how);
+  read_answer(&answer, WG_STUN_SUCCESS);
+  assert_int_equal(answer.to.port, 1024);
   how.response_port = 41000;
   how.tcp = true;
   answer = ask(&service, &how);

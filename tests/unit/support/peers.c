@@ -1,5 +1,6 @@
 #include "peers.h"
 
+#include "base/addr.h"
 #include "node/node.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -191,6 +192,30 @@ static void close_peer(peer *self) {
     return;
   warp_node_close(self->node, on_closed, self);
   assert_int_equal(sim_run_until_set(self->world, &self->closed, LIMIT_US), WARP_OK);
+}
+
+wg_record peer_record(const peer *self) {
+  uint8_t bytes[WARP_RECORD_MAX], signature[WG_SIGNATURE_LEN];
+  size_t len = sizeof bytes, signed_len;
+  wg_record record;
+  assert_int_equal(warp_node_address(self->node, bytes, &len), WARP_OK);
+  assert_int_equal(wg_record_decode(bytes, len, &record, &signed_len, signature), WARP_OK);
+  return record;
+}
+
+void assert_ip(const warp_addr *addr, const char *text) {
+  warp_addr expected;
+  assert_int_equal(warp_addr_parse(text, &expected), WARP_OK);
+  assert_true(wg_addr_same_ip(addr, &expected));
+}
+
+void on_peer_answer(void *arg, int status, const uint8_t *record, size_t len) {
+  peer_answer *self = arg;
+  assert_false(self->done);
+  assert_true(status == WARP_OK || record == NULL);
+  *self = (peer_answer){.done = true, .status = status, .len = len};
+  if (record != NULL)
+    memcpy(self->record, record, len);
 }
 
 void peers_free(peers *both) {

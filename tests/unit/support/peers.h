@@ -3,6 +3,7 @@
 #define TESTS_SUPPORT_PEERS_H
 
 #include "sim.h"
+#include "wire/record.h"
 #include <warpgate/warpgate.h>
 
 enum { PEER_ROWS = 192, PEER_INBOX = 4096, PEER_PHASES = 16 };
@@ -50,6 +51,17 @@ void peers_connect(peers *both, const warp_connect_options *options);
 void peers_echo(peers *both);
 /* The row of a plugin in a peer's report; NULL when there is none. */
 const warp_report_row *peer_row(const peer *self, const char *plugin, int route_type);
+/* What a node says of itself now. */
+wg_record peer_record(const peer *self);
+void assert_ip(const warp_addr *addr, const char *text);
+/* What a look-up or a question for a record came to; a warp_on_name whose `arg` is one. */
+typedef struct peer_answer {
+  bool done;
+  int status;
+  uint8_t record[WARP_RECORD_MAX];
+  size_t len;
+} peer_answer;
+void on_peer_answer(void *arg, int status, const uint8_t *record, size_t len);
 /* Closes both nodes and the world, asserting that nothing was left open. */
 void peers_free(peers *both);
 

@@ -202,7 +202,8 @@ static int carrier_send(void *carrier, const void *data, size_t len) {
     lane->blocked--;
     return WARP_AGAIN;
   }
-  if (lane->drop_next > 0 || lane->sent == lane->drop_at || lane->black_hole) {
+  bool too_long = lane->narrow > 0 && len > lane->narrow;
+  if (lane->drop_next > 0 || lane->sent == lane->drop_at || lane->black_hole || too_long) {
     lane->drop_next -= lane->drop_next > 0;
     return WARP_OK;
   }

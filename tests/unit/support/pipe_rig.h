@@ -28,6 +28,7 @@ typedef struct rig_lane {
   unsigned drop_next;              /* datagrams to lose, whatever the rates say */
   unsigned blocked;                /* datagrams: sends to answer with WARP_AGAIN */
   bool black_hole;                 /* datagrams: lose everything */
+  size_t narrow;                   /* datagrams: lose what is longer; 0: nothing */
   int broken;                      /* streams: what a send returns, if not WARP_OK */
   uint8_t captured[8][WG_UDP_MAX]; /* the first datagrams, or chunks of a stream */
   size_t captured_len[8];

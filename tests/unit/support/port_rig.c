@@ -123,7 +123,7 @@ static void open_side(port_side *side, wg_env *env, const char *outside,
   assert_int_equal(wg_settings_read(&config.settings, settings, plugins, why, sizeof why), WARP_OK);
   assert_int_equal(wg_connect_new(&config, &side->connect), WARP_OK);
   wg_connect_set_record(side->connect, &side->record, (const uint8_t *)"record", 6);
-  wg_connect_listen(side->connect, on_pipe, on_miss, side);
+  wg_connect_listen(side->connect, NULL, on_pipe, on_miss, side);
   assert_int_equal(
       env->ops->tcp_listen(env, &local, WG_SOCK_REUSE, on_accept, side, &side->listener), WARP_OK);
 }

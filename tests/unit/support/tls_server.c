@@ -31,20 +31,42 @@ static X509 *certify(EVP_PKEY *key, const char *common_name, const char *extensi
   return cert;
 }
 
+/* The text of one of the two. */
+static char *pem_of(X509 *cert, EVP_PKEY *key, size_t *len) {
+  BIO *bio = BIO_new(BIO_s_mem());
+  int written = cert != NULL ? PEM_write_bio_X509(bio, cert)
+                             : PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
+  assert_int_equal(written, 1);
+  char *bytes;
+  *len = (size_t)BIO_get_mem_data(bio, &bytes);
+  char *text = malloc(*len);
+  assert_non_null(text);
+  memcpy(text, bytes, *len);
+  BIO_free(bio);
+  return text;
+}
+
 void tls_authority_open(tls_authority *authority) {
   *authority = (tls_authority){0};
   authority->key = EVP_EC_gen("P-256");
   assert_non_null(authority->key);
   authority->cert = certify(authority->key, "test authority", "critical,CA:TRUE",
                             NID_basic_constraints, authority);
-  BIO *bio = BIO_new(BIO_s_mem());
-  assert_int_equal(PEM_write_bio_X509(bio, authority->cert), 1);
-  char *bytes;
-  authority->pem_len = (size_t)BIO_get_mem_data(bio, &bytes);
-  authority->pem = malloc(authority->pem_len);
-  assert_non_null(authority->pem);
-  memcpy(authority->pem, bytes, authority->pem_len);
-  BIO_free(bio);
+  authority->pem = pem_of(authority->cert, NULL, &authority->pem_len);
+}
+
+void tls_identity_open(tls_identity *identity, const tls_authority *authority, const char *names) {
+  EVP_PKEY *key = EVP_EC_gen("P-256");
+  X509 *cert = certify(key, "relay.test", names, NID_subject_alt_name, authority);
+  identity->cert = pem_of(cert, NULL, &identity->cert_len);
+  identity->key = pem_of(NULL, key, &identity->key_len);
+  X509_free(cert);
+  EVP_PKEY_free(key);
+}
+
+void tls_identity_close(tls_identity *identity) {
+  free(identity->cert);
+  free(identity->key);
 }
 
 void tls_authority_close(tls_authority *authority) {
@@ -96,6 +118,8 @@ void tls_server_input(tls_server *server, const uint8_t *data, size_t len) {
     server->heard += got;
     if (server->echo)
       tls_server_send(server, plain, got);
+    if (server->on_text != NULL)
+      server->on_text(server->arg, plain, got);
   }
   int error = SSL_get_error(server->ssl, 0);
   server->failed = error == SSL_ERROR_SSL || error == SSL_ERROR_SYSCALL;

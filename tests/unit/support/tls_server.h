@@ -17,6 +17,14 @@ typedef struct tls_authority {
 void tls_authority_open(tls_authority *authority);
 void tls_authority_close(tls_authority *authority);
 
+/* A certificate of the authority for `names` (as below) and its key, both PEM. */
+typedef struct tls_identity {
+  char *cert, *key;
+  size_t cert_len, key_len;
+} tls_identity;
+void tls_identity_open(tls_identity *identity, const tls_authority *authority, const char *names);
+void tls_identity_close(tls_identity *identity);
+
 /* Seconds since 1970 in which certificates of servers are valid. */
 enum { TLS_VALID_FROM = 1000000000, TLS_VALID_TO = 2000000000 };
 
@@ -27,6 +35,9 @@ typedef struct tls_server {
   bool echo; /* what it reads it sends back */
   bool failed;
   size_t heard;
+  void (*on_text)(void *arg, const uint8_t *data,
+                  size_t len); /* gets what it reads; NULL: nobody */
+  void *arg;
   char sni[64]; /* the name that the client asked for */
 } tls_server;
 

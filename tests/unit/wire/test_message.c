@@ -31,6 +31,7 @@ static wg_message open_message(const vector *record) {
   message.data_len = 5;
   message.record = record->bytes;
   message.record_len = record->len;
+  message.known = 1750000000001;
   return message;
 }
 
@@ -66,6 +67,8 @@ static void check_equal(const wg_message *a, const wg_message *b) {
   check_bytes(a->record, a->record_len, b->record, b->record_len);
   check_bytes(a->rows, a->rows_len, b->rows, b->rows_len);
   assert_int_equal(a->asks, b->asks);
+  assert_int_equal(a->apart, b->apart);
+  assert_int_equal(a->known, b->known);
 }
 
 static void check_golden(const char *name, const wg_message *message) {
@@ -102,6 +105,14 @@ static void test_golden(void **state) {
   message.record = record.bytes;
   message.record_len = record.len;
   check_golden("message_invite", &message);
+
+  message.apart = true;
+  check_golden("message_apart", &message);
+
+  message = base_message(WG_MESSAGE_PLUGIN);
+  message.record = record.bytes;
+  message.record_len = record.len;
+  check_golden("message_record", &message);
 
   message = base_message(WG_MESSAGE_REPORT);
   message.asks = true;
@@ -251,6 +262,7 @@ static void test_largest(void **state) {
   vector record = {.len = WARP_RECORD_MAX};
   uint8_t bytes[WG_MESSAGE_MAX];
   wg_message message = open_message(&record), decoded;
+  message.known = 0; /* no message has it together with a detail */
   memset(message.plugin, 'a', WG_PLUGIN_NAME_LEN - 1);
   message.plugin[WG_PLUGIN_NAME_LEN - 1] = '\0';
   message.data = data;
@@ -290,11 +302,11 @@ static void test_needed_fields(void **state) {
       {"message_open", "\1\2\3\4\5\12"}, {"message_plugin", "\1\2\3\6"},
       {"message_fail", "\1\2\3\10"},     {"message_end", "\1\2\10"},
       {"message_invite", "\1\2\12"},     {"message_ask", "\1\2"},
-      {"message_report", "\1\2"},
+      {"message_report", "\1\2"},        {"message_record", "\1\2\3\6"},
   };
   for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
     vector golden = vector_load(rows[i].name);
-    for (uint16_t type = 1; type <= 12; type++) {
+    for (uint16_t type = 1; type <= 14; type++) {
       bool needed = strchr(rows[i].needed, type) != NULL;
       check_needed(&golden, type, needed ? WARP_MALFORMED : WARP_OK);
     }

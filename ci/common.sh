@@ -74,3 +74,16 @@ run_ctest() {
 
 # How many tests the last run_ctest of a folder ran.
 count_tests() { grep -c '<testcase ' "$1/ctest.xml"; }
+
+# no_reports FOLDER: what sanitizers or valgrind wrote there of programs that the tests ran, also of
+# those whose end no test looked at. False, after showing each, if there is any.
+no_reports() {
+  local folder=$1 report found=0
+  for report in "$folder"/*; do
+    [ -s "$report" ] || continue
+    found=$((found + 1))
+    printf -- '---- %s\n' "$report" >&2
+    head -n 60 "$report" >&2
+  done
+  [ $found -eq 0 ]
+}

@@ -40,6 +40,11 @@ if(WARPGATE_SANITIZE)
   add_compile_options(-fsanitize=${WARPGATE_SANITIZE} -fno-sanitize-recover=all
     -fno-omit-frame-pointer -g -O1)
   add_link_options(-fsanitize=${WARPGATE_SANITIZE})
+  add_library(warpgate_sanitizer_options OBJECT ${CMAKE_CURRENT_LIST_DIR}/sanitizer_options.c)
+  target_compile_definitions(warpgate_sanitizer_options PRIVATE
+    WARPGATE_REPORTS="${CMAKE_BINARY_DIR}/reports")
+  # It is asked before the sanitizer can check anything.
+  target_compile_options(warpgate_sanitizer_options PRIVATE -fno-sanitize=all)
 elseif(NOT WIN32)
   # The library reads what strangers send: cheap hardening in every optimised build.
   add_compile_options(-fstack-protector-strong
@@ -179,9 +184,17 @@ function(warpgate_portable_library)
   endif()
 endfunction()
 
+# A program of ours, from sources. Under sanitizers each knows where to report.
+function(warpgate_executable name)
+  add_executable(${name} ${ARGN})
+  if(TARGET warpgate_sanitizer_options)
+    target_sources(${name} PRIVATE $<TARGET_OBJECTS:warpgate_sanitizer_options>)
+  endif()
+endfunction()
+
 # A program that stands on top of the library.
 function(warpgate_program name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
-  add_executable(${name} ${arg_SOURCES})
+  warpgate_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE warpgate_warnings ${arg_LIBS})
 endfunction()

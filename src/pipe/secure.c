@@ -1,5 +1,6 @@
 /* Drives the handshake and the records of one connection; see secure.h for what is promised. */
 #include "pipe/secure.h"
+#include "pipe/dtls_records.h"
 #include "pipe/pipe.h"
 #include "pipe/secure_internal.h"
 
@@ -13,6 +14,9 @@ enum { FLIGHT_MAX = 8192 };
 /* A sending key of TLS 1.3 is replaced after so many records: far below the 2^24.5 up to which
  * AES-GCM keeps its margin (RFC 8446 section 5.5), and the cost is two hashes. */
 enum { REKEY_RECORDS = 1 << 18 };
+/* What encryption adds to a record of DTLS 1.2: AES-GCM an explicit nonce and a tag (RFC 5288
+ * section 3), ChaCha20-Poly1305 a tag (RFC 7905 section 2). */
+enum { OVERHEAD_GCM = 8 + 16, OVERHEAD_CHACHA = 16 };
 
 int wg_secure_new(const wg_secure_options *options, wg_secure **out) {
   bool knows = options->expected != NULL || (!options->client && options->on_hello != NULL);
@@ -64,9 +68,20 @@ void wg_secure_free(wg_secure *secure) {
   }
 }
 
+/* OpenSSL takes an encrypted record that is too short for its cipher, which anybody can send in the
+ * peer's name, for an error of its own and ends the connection (3.0.19, ssl/record/ssl3_record.c:
+ * tls1_enc); RFC 6347 section 4.1.2.7 has such records dropped. */
+static size_t sound_len(const wg_secure *secure, const uint8_t *data, size_t len) {
+  const SSL_CIPHER *cipher = SSL_get_current_cipher(secure->ssl);
+  bool chacha = cipher != NULL && SSL_CIPHER_get_cipher_nid(cipher) == NID_chacha20_poly1305;
+  wg_dtls_rules rules = {.hello = !secure->client && !secure->hello_seen,
+                         .overhead = chacha ? OVERHEAD_CHACHA : OVERHEAD_GCM};
+  return wg_dtls_sound_len(data, len, &rules);
+}
+
 void wg_secure_feed(wg_secure *secure, const uint8_t *data, size_t len) {
   secure->in = data;
-  secure->in_len = len;
+  secure->in_len = secure->datagrams && len > 0 ? sound_len(secure, data, len) : len;
 }
 
 size_t wg_secure_unread(const wg_secure *secure) {

@@ -9,5 +9,9 @@
  * WG_PROBE_RUNNING first, as if they had not been made. Over TCP a test
  * that changes the address may stand there several times, from other local ports. */
 warp_nat_axes wg_nat_infer(wg_probe_test *tests, size_t count);
+/* The block that UDP has shown is TCP's too, when the ports `low` to `high` of the few TCP
+ * connections lie in it or so close to it that both together are still a block; then it reaches
+ * over them. Does nothing for a TCP that is not random or has shown a block of its own. */
+void wg_nat_share_block(warp_nat_axes *tcp, const warp_nat_axes *udp, uint16_t low, uint16_t high);
 
 #endif

@@ -2,6 +2,7 @@
 #include "node/measure.h"
 
 #include "base/addr.h"
+#include "machine/nat_infer.h"
 #include "nat/names.h"
 #include "node/measure_tcp.h"
 #include <stdlib.h>
@@ -88,12 +89,8 @@ static wg_measured found_now(const wg_measure *measure) {
                        .server = udp->server,
                        .elapsed_us = (uint32_t)(wg_now_us(measure->env) - measure->started_us)};
   found.tcp = complete(&measure->tcp_axes, &udp->axes);
-  if (measure->tcp_axes.allocation == WARP_ALLOC_RANDOM && found.tcp.port_high == 0 &&
-      measure->tcp_low >= found.udp.port_low && measure->tcp_high != 0 &&
-      measure->tcp_high <= found.udp.port_high) { /* the block that UDP has shown is TCP's too */
-    found.tcp.port_low = found.udp.port_low;
-    found.tcp.port_high = found.udp.port_high;
-  }
+  if (measure->tcp_axes.allocation == WARP_ALLOC_RANDOM && measure->tcp_high != 0)
+    wg_nat_share_block(&found.tcp, &found.udp, measure->tcp_low, measure->tcp_high);
   memcpy(found.server_rtt_us, udp->server_rtt_us, sizeof found.server_rtt_us);
   return found;
 }

@@ -94,8 +94,9 @@ second_try() {
   SECOND_TRIES=${failed[*]}
 }
 
-# How many tests the last run_ctest of a folder ran.
-count_tests() { grep -c '<testcase ' "$1/ctest.xml"; }
+# How many tests the last run_ctest of a folder ran; and which it could not run.
+count_tests() { grep '<testcase ' "$1/ctest.xml" | grep -vc 'status="notrun"' || true; }
+not_run() { sed -n 's/.*<testcase name="\([^"]*\)".*status="notrun".*/\1/p' "$1/ctest.xml" | tr '\n' ' '; }
 
 # no_reports FOLDER: what sanitizers or valgrind wrote there of programs that the tests ran, also of
 # those whose end no test looked at. False, after showing each, if there is any.

@@ -17,6 +17,7 @@ enum { REKEY_RECORDS = 1 << 18 };
 /* What encryption adds to a record of DTLS 1.2: AES-GCM an explicit nonce and a tag (RFC 5288
  * section 3), ChaCha20-Poly1305 a tag (RFC 7905 section 2). */
 enum { OVERHEAD_GCM = 8 + 16, OVERHEAD_CHACHA = 16 };
+enum { CHANGE_CIPHER_SPEC_LEN = 13 + 1 };
 
 int wg_secure_new(const wg_secure_options *options, wg_secure **out) {
   bool knows = options->expected != NULL || (!options->client && options->on_hello != NULL);
@@ -68,13 +69,15 @@ void wg_secure_free(wg_secure *secure) {
   }
 }
 
-/* OpenSSL takes an encrypted record that is too short for its cipher, which anybody can send in the
- * peer's name, for an error of its own and ends the connection (3.0.19, ssl/record/ssl3_record.c:
- * tls1_enc); RFC 6347 section 4.1.2.7 has such records dropped. */
+/* What anybody can send in the peer's name may make OpenSSL end the connection: an encrypted record
+ * that is too short for its cipher (3.0.19, ssl/record/ssl3_record.c: tls1_enc), and in the
+ * handshake records in the clear that are malformed or out of place. RFC 6347 section 4.1.2.7 has
+ * invalid records dropped. */
 static size_t sound_len(const wg_secure *secure, const uint8_t *data, size_t len) {
   const SSL_CIPHER *cipher = SSL_get_current_cipher(secure->ssl);
   bool chacha = cipher != NULL && SSL_CIPHER_get_cipher_nid(cipher) == NID_chacha20_poly1305;
-  wg_dtls_rules rules = {.hello = !secure->client && !secure->hello_seen,
+  wg_dtls_rules rules = {.client = secure->client,
+                         .hello = !secure->client && !secure->hello_seen,
                          .overhead = chacha ? OVERHEAD_CHACHA : OVERHEAD_GCM};
   return wg_dtls_sound_len(data, len, &rules);
 }
@@ -190,13 +193,24 @@ static int outcome(wg_secure *secure, int rc) {
 
 /* ---- handshake and records ------------------------------------------------------------------- */
 
+/* OpenSSL stops at a ChangeCipherSpec that comes too early, and would read what is behind it in the
+ * datagram instead of the next datagram. */
+static int do_handshake(wg_secure *secure) {
+  size_t rounds = secure->datagrams ? secure->in_len / CHANGE_CIPHER_SPEC_LEN : 0;
+  int rc = SSL_do_handshake(secure->ssl);
+  while (rc != 1 && rounds-- > 0 && SSL_want_read(secure->ssl) && wg_secure_has_more(secure)) {
+    rc = SSL_do_handshake(secure->ssl);
+  }
+  return rc;
+}
+
 int wg_secure_handshake(wg_secure *secure) {
   if (secure->status != WARP_OK) {
     return secure->status;
   }
   secure->flight_begins = true;
   ERR_clear_error();
-  int rc = SSL_do_handshake(secure->ssl);
+  int rc = do_handshake(secure);
   if (rc != 1) {
     int status = outcome(secure, rc);
     return status == WARP_CLOSED ? fail(secure, WARP_TLS, "the peer ended the handshake") : status;

@@ -10,8 +10,9 @@
  *
  * Repetition of lost DTLS flights is done here, not by OpenSSL, which reads the system's clock and
  * gives up after 12 repetitions: a flight is kept as the datagrams that were sent and goes out
- * again, byte for byte, until the peer has shown that it has it. A datagram that arrives twice is
- * dropped by the peer's replay window. This needs no fresh record numbers because
+ * again, byte for byte, until the peer has shown that it has it. What arrives twice is dropped by
+ * the messages' own numbers, and once encrypted by the peer's replay window. This needs no fresh
+ * record numbers because
  *  - each side repeats its own last flight, so that a peer whose flight was lost need not notice;
  *  - the flights with a ChangeCipherSpec (which OpenSSL forgets when it comes too early) are one
  *    datagram each: with our certificates they are half as large as WG_DTLS_MTU.

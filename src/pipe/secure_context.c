@@ -1,4 +1,5 @@
 /* Contexts: the node's certificate, the protocol policy, and the BIO that moves bytes. */
+#include "pipe/dtls_records.h"
 #include "pipe/pipe.h"
 #include "pipe/secure_internal.h"
 
@@ -40,6 +41,12 @@ static int bio_read(BIO *bio, char *out, int cap) {
   }
   size_t len = secure->in_len < (size_t)cap ? secure->in_len : (size_t)cap;
   memcpy(out, secure->in, len);
+  if (secure->datagrams) {
+    /* Nothing protects the numbers of records in the clear: by a high one, or by one that is still
+     * to come, a stranger would have the peer's own taken for repetitions. The messages in them
+     * have numbers of their own. */
+    wg_dtls_renumber((uint8_t *)out, len, &secure->clear_records);
+  }
   secure->in += len;
   secure->in_len = secure->datagrams ? 0 : secure->in_len - len;
   return (int)len;

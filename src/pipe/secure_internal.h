@@ -26,7 +26,8 @@ struct wg_secure {
 
   const uint8_t *in;
   size_t in_len;
-  wg_queue flight; /* datagrams of our last flight, each after its length in two bytes */
+  uint64_t clear_records; /* that came over datagrams, and were numbered anew */
+  wg_queue flight;        /* datagrams of our last flight, each after its length in two bytes */
   unsigned flights;
   bool flight_begins;   /* the next output of the handshake starts a new flight */
   unsigned records_out; /* since the sending key was made */

@@ -208,8 +208,10 @@ static void messages_input(warp_pipe *pipe, const uint8_t *data, size_t len) {
     return;
   }
   /* The server repeats its last flight until a record of ours shows that it arrived. A nomination
-   * that is being repeated says it already. */
-  bool repeated = pipe->client && wg_pipe_is_up(pipe) && !pipe->again.running &&
+   * that is being repeated says it already, and so does what was just sent: anybody can say it
+   * again, and is not to make us talk as often. */
+  bool just_sent = wg_now_us(pipe->env) - pipe->sent_us < WG_DTLS_RTO_MS * 1000u / 2;
+  bool repeated = pipe->client && wg_pipe_is_up(pipe) && !pipe->again.running && !just_sent &&
                   (data[0] == CONTENT_CHANGE_CIPHER_SPEC || data[0] == CONTENT_HANDSHAKE);
   wg_secure_feed(pipe->secure, data, len);
   bool more = true;

@@ -28,12 +28,17 @@ static void on_link_closed(void *arg, int status) {
   }
 }
 
+/* Of a link that broke nothing is left to abort, so `broken` is why it did or why it shall. */
 static void finish(cli_bridge *bridge, cli_bridge_end end) {
   warp_link *link = bridge->link;
   bridge->end = end;
   bridge->link = NULL;
   bridge->leaving = true;
-  warp_link_close(link, on_link_closed, bridge);
+  if (bridge->broken != WARP_OK) {
+    warp_link_abort(link, on_link_closed, bridge);
+  } else {
+    warp_link_close(link, on_link_closed, bridge);
+  }
 }
 
 /* Something is missing that the peer counts on: the owner is told, and the link stays as it is. */

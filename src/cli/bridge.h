@@ -43,7 +43,7 @@ typedef struct cli_bridge {
   const uint8_t *held; /* of the input, not taken by the link yet */
   size_t held_len;
   bool paused; /* the link is, because the writer is slow */
-  int broken;  /* why the link broke, WARP_OK while it has not */
+  int broken;  /* why the link broke or is to be aborted, WARP_OK while it has not */
   cli_bridge_end end;
   bool leaving; /* the link is being closed */
   cli_bridge_cb cb;

@@ -137,7 +137,7 @@ void cli_child_start(cli_children *all, cli_run *run, const char *command, warp_
   char **environment = make_environment(&info, own);
   if (self == NULL || environment == NULL) {
     cli_report_ended(&info.peer, WARP_NOMEM);
-    warp_link_close(link, NULL, NULL);
+    warp_link_abort(link, NULL, NULL);
     free(self);
     free(environment);
     return;
@@ -159,6 +159,7 @@ void cli_child_start(cli_children *all, cli_run *run, const char *command, warp_
   if (error != 0) {
     cli_note("cannot run the command: %s", uv_strerror(error));
     uv_close((uv_handle_t *)&self->process, on_process_closed);
+    self->bridge.broken = WARP_IO; /* the peer must not take it for a command that says nothing */
     close_bridge(self);
   }
 }

@@ -13,7 +13,6 @@ typedef struct echo {
 } echo;
 
 static void drop(echo *self) {
-  warp_link_close(self->link, NULL, NULL);
   wg_list_remove(&self->item);
   free(self->held);
   free(self);
@@ -23,6 +22,14 @@ static void end(echo *self, int status) {
   if (status != WARP_CANCELED) { /* else it is we who leave */
     cli_report_ended(&self->peer, status);
   }
+  warp_link_close(self->link, NULL, NULL);
+  drop(self);
+}
+
+/* A message is missing now: the peer must not take what it got for all. */
+static void lack_memory(echo *self) {
+  cli_report_ended(&self->peer, WARP_NOMEM);
+  warp_link_abort(self->link, NULL, NULL);
   drop(self);
 }
 
@@ -30,7 +37,7 @@ static void end(echo *self, int status) {
 static void hold(echo *self, const uint8_t *data, size_t len) {
   self->held = malloc(len > 0 ? len : 1);
   if (self->held == NULL) {
-    end(self, WARP_NOMEM);
+    lack_memory(self);
     return;
   }
   memcpy(self->held, data, len);
@@ -43,7 +50,7 @@ static void on_message(void *arg, warp_link *link, const uint8_t *data, size_t l
   if (status == WARP_AGAIN) {
     hold(arg, data, len);
   } else if (status == WARP_NOMEM) { /* of other errors on_end tells */
-    end(arg, status);
+    lack_memory(arg);
   }
 }
 
@@ -54,7 +61,7 @@ static void on_drain(void *arg, warp_link *link) {
   }
   int status = warp_link_send(link, self->held, self->held_len);
   if (status == WARP_NOMEM) {
-    end(self, status);
+    lack_memory(self);
   } else if (status != WARP_AGAIN) {
     free(self->held);
     self->held = NULL;
@@ -65,7 +72,9 @@ static void on_drain(void *arg, warp_link *link) {
 static void on_end(void *arg, warp_link *link, int status) {
   /* The peer closes when it has it all. */
   int over = status == WARP_OK ? warp_link_shutdown(link) : status;
-  if (over != WARP_OK) {
+  if (over == WARP_NOMEM) {
+    lack_memory(arg);
+  } else if (over != WARP_OK) {
     end(arg, over);
   }
 }
@@ -76,7 +85,7 @@ void cli_echo_start(wg_list *all, warp_link *link) {
   warp_pipe_get_info(warp_link_pipe(link), &info);
   if (self == NULL) {
     cli_report_ended(&info.peer, WARP_NOMEM);
-    warp_link_close(link, NULL, NULL);
+    warp_link_abort(link, NULL, NULL);
     return;
   }
   self->link = link;
@@ -89,6 +98,6 @@ void cli_echo_start(wg_list *all, warp_link *link) {
 
 void cli_echo_stop(wg_list *all) {
   while (!wg_list_empty(all)) {
-    drop(WG_CONTAINER(all->next, echo, item));
+    end(WG_CONTAINER(all->next, echo, item), WARP_CANCELED);
   }
 }

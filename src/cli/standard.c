@@ -40,7 +40,7 @@ void cli_standard_start(cli_standard *standard, cli_run *run, warp_link *link) {
     error = cli_handle_open(&bridge->writer.handle, &run->uv, STDOUT_FILENO);
   }
   if (error != 0) {
-    warp_link_close(link, NULL, NULL);
+    warp_link_abort(link, NULL, NULL);
     cli_run_stop(
         run, cli_error(CLI_FAILED, "cannot use standard input and output: %s", uv_strerror(error)));
     return;

@@ -12,7 +12,7 @@ enum {
 /* ---- states ---------------------------------------------------------------------------------- */
 
 static const unsigned allowed[] = {
-    [WG_LINK_OPEN] = 1 << WG_LINK_DOWN | 1 << WG_LINK_CLOSING,
+    [WG_LINK_OPEN] = 1 << WG_LINK_DOWN | 1 << WG_LINK_CLOSING | 1 << WG_LINK_ENDED,
     [WG_LINK_DOWN] = 1 << WG_LINK_ENDED,
     [WG_LINK_CLOSING] = 1 << WG_LINK_ENDED,
     [WG_LINK_ENDED] = 1 << WG_LINK_GONE,
@@ -391,6 +391,19 @@ void warp_link_close(warp_link *link, warp_link_closed_cb cb, void *arg) {
   } else {
     begin_closing(link);
   }
+  wg_link_leave(link);
+}
+
+/* Without a CLOSE the peer takes the end of what is below for a break. */
+void warp_link_abort(warp_link *link, warp_link_closed_cb cb, void *arg) {
+  if (link == NULL || link->state > WG_LINK_DOWN) {
+    return;
+  }
+  wg_link_enter(link);
+  link->on_closed = cb;
+  link->closed_arg = arg;
+  int status = link->state == WG_LINK_DOWN ? link->status : WARP_CANCELED;
+  end(link, link->got_done ? WARP_OK : status);
   wg_link_leave(link);
 }
 

@@ -10,7 +10,7 @@ typedef enum wg_link_state {
   WG_LINK_OPEN,
   WG_LINK_DOWN,    /* broken or ended; the application has yet to close it */
   WG_LINK_CLOSING, /* closed by the application; what was sent is on its way */
-  WG_LINK_ENDED,   /* closed and over: the application is about to be told */
+  WG_LINK_ENDED,   /* closed or aborted, and over: the application is about to be told */
   WG_LINK_GONE,    /* freed as soon as no call of it is on the stack */
 } wg_link_state;
 

@@ -606,7 +606,8 @@ enum {
 typedef void (*warp_link_message_cb)(void *arg, warp_link *link, const uint8_t *data, size_t len);
 /* WARP_OK: the peer sends no more, and all it sent has come; our direction may go on. Another
  * status: the link is over, and only warp_link_close may be called. WARP_CLOSED when the peer
- * closed it; or why it broke: the pipe's own reasons, WARP_RESET (the pipe ended without a word),
+ * closed it; or why it broke: the pipe's own reasons, WARP_RESET (the peer aborted it, or the pipe
+ * ended without a word),
  * WARP_MALFORMED, WARP_VERSION, WARP_TOO_BIG (these are no frames of a link), WARP_NOMEM,
  * WARP_CANCELED (the node closes, or the server whose client it is). Each of the two comes at most
  * once; the second may come alone. */
@@ -647,6 +648,13 @@ WARP_API warp_pipe *warp_link_pipe(warp_link *link);
  * inside this call. No other callback of the link runs any more. Does nothing on NULL and when it
  * was closed before: then `cb` is not called. */
 WARP_API void warp_link_close(warp_link *link, warp_link_closed_cb cb, void *arg);
+/* Breaks the link at once, for who cannot go on: what waits here is dropped, and the peer's on_end
+ * says WARP_RESET, never WARP_CLOSED, whatever it has got before. Then as warp_link_close, and as
+ * safe in callbacks: `cb` (may be NULL) is called, never from inside this call, with WARP_OK where
+ * the peer's link has handed over all that was sent, WARP_CANCELED, or why the link broke before;
+ * no other callback of the link runs any more. Does nothing on NULL and when it was closed before.
+ */
+WARP_API void warp_link_abort(warp_link *link, warp_link_closed_cb cb, void *arg);
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 

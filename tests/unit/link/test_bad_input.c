@@ -42,6 +42,7 @@ static void test_no_link(void **state) {
   REFUSES(WARP_INVALID, warp_link_pause, NULL, true);
   assert_null(BADLY(warp_link_pipe, NULL));
   BADLY(warp_link_close, NULL, never_closed, NULL);
+  BADLY(warp_link_abort, NULL, never_closed, NULL);
 }
 
 static void end_both(void) {
@@ -95,12 +96,25 @@ static void use_after_close(warp_link *link) {
   (void)warp_link_pipe(link);
   BADLY(warp_link_close, link, NULL, NULL);
   warp_link_close(link, never_closed, NULL);
+  BADLY(warp_link_abort, link, NULL, NULL);
+  warp_link_abort(link, never_closed, NULL);
 }
 
 static void close_and_use(link_end *end) {
   link_close(end);
   assert_int_equal(end->closed, 0); /* never from inside the call */
   use_after_close(end->link);
+}
+
+static void abort_and_use(link_end *end) {
+  link_abort(end);
+  assert_int_equal(end->closed, 0);
+  use_after_close(end->link);
+}
+
+static void abort_in_message(link_end *end, size_t len) {
+  (void)len;
+  abort_and_use(end);
 }
 
 static void close_in_message(link_end *end, size_t len) {
@@ -164,6 +178,41 @@ static void test_closed_in_any_callback(void **state) {
   }
 }
 
+static void test_aborted_in_any_callback(void **state) {
+  (void)state;
+  for (size_t i = 0; i < 2; i++) {
+    link_rig_open(&rig, kinds[i]);
+    rig.b.on_message = abort_in_message;
+    shut_then_wait();
+    assert_int_equal(rig.b.received, 1);
+    assert_int_equal(rig.b.closed_status, WARP_CANCELED);
+    assert_int_equal(rig.a.end_status, WARP_RESET);
+    link_abort(&rig.a); /* of what is over already */
+    assert_true(rig_run_until(&rig.pipes, &rig.a.closed, 60000));
+    assert_int_equal(rig.a.closed_status, WARP_RESET);
+    link_rig_free(&rig);
+
+    link_rig_open(&rig, kinds[i]);
+    rig.a.on_drain = abort_and_use;
+    shut_then_wait();
+    assert_int_equal(rig.a.drained, 1);
+    assert_int_equal(rig.a.closed_status, WARP_OK); /* the peer has it all */
+    assert_int_equal(rig.b.end_status, WARP_RESET); /* but this was no close */
+    link_close(&rig.b);
+    assert_true(rig_run_until(&rig.pipes, &rig.b.closed, 60000));
+    link_rig_free(&rig);
+
+    link_rig_open(&rig, kinds[i]);
+    rig.b.on_end = abort_and_use;
+    link_close(&rig.a);
+    rig_run(&rig.pipes, 10000);
+    assert_int_equal(rig.b.end_status, WARP_CLOSED);
+    assert_int_equal(rig.b.closed, 1);
+    assert_int_equal(rig.a.closed, 1);
+    link_rig_free(&rig);
+  }
+}
+
 /* The node closes: the link ends, and all that is left to do is to close it. */
 static void test_after_the_end(void **state) {
   (void)state;
@@ -187,6 +236,7 @@ int main(void) {
       cmocka_unit_test(test_no_link),
       cmocka_unit_test(test_arguments_and_sizes),
       cmocka_unit_test(test_closed_in_any_callback),
+      cmocka_unit_test(test_aborted_in_any_callback),
       cmocka_unit_test(test_after_the_end),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,6 +250,56 @@ BOTH_KINDS(test_closing_gives_up) {
   link_rig_free(&rig);
 }
 
+/* The peer hears of a break at once, also when it reads nothing, or much was on its way to it, and
+ * whether it had ended its own direction or not. */
+BOTH_KINDS(test_abort) {
+  for (unsigned i = 0; i < 8; i++) {
+    bool full = (i & 1) != 0, shut = (i & 2) != 0, paused = (i & 4) != 0;
+    link_rig_open(&rig, kind);
+    rig_run(&rig.pipes, 1000);
+    assert_int_equal(warp_link_pause(rig.a.link, paused), WARP_OK);
+    assert_int_equal(link_send(&rig.b, 1000), WARP_OK);
+    if (shut) {
+      assert_int_equal(warp_link_shutdown(rig.b.link), WARP_OK);
+    }
+    rig_run(&rig.pipes, 1000);
+    assert_int_equal(link_send(&rig.a, 10), WARP_OK);
+    while (full && link_send(&rig.a, 100000) == WARP_OK) {
+    }
+    rig_run(&rig.pipes, 60); /* not enough for all */
+    link_abort(&rig.a);
+    assert_int_equal(rig.a.closed, 0);
+    assert_int_equal(link_send(&rig.a, 1), WARP_CLOSED);
+    assert_null(warp_link_pipe(rig.a.link));
+    assert_true(rig_run_until(&rig.pipes, &rig.a.closed, 1));
+    assert_int_equal(rig.a.closed_status, WARP_CANCELED);
+    assert_true(rig_run_until(&rig.pipes, &rig.b.ended, WARP_LINK_FAREWELL_MS));
+    assert_int_equal(rig.b.end_status, WARP_RESET);
+    assert_in_range(rig.b.received, 1, full ? rig.a.sent - 1 : 1);
+    assert_int_equal(rig.b.half_ended, 0);
+    assert_int_equal(rig.a.half_ended, shut && !paused);
+    link_close(&rig.b);
+    assert_true(rig_run_until(&rig.pipes, &rig.b.closed, 5000));
+    link_rig_free(&rig);
+  }
+}
+
+/* A peer that is closing and waits for our word hears that there will be none. */
+BOTH_KINDS(test_abort_of_who_is_awaited) {
+  link_rig_open(&rig, kind);
+  assert_int_equal(warp_link_pause(rig.b.link, true), WARP_OK);
+  while (link_send(&rig.a, 100000) == WARP_OK) {
+  }
+  link_close(&rig.a);
+  rig_run(&rig.pipes, 2000);
+  assert_int_equal(rig.a.closed, 0);
+  link_abort(&rig.b);
+  assert_true(rig_run_until(&rig.pipes, &rig.a.closed, WARP_LINK_FAREWELL_MS));
+  assert_int_equal(rig.a.closed_status, WARP_RESET);
+  assert_int_equal(rig.b.closed_status, WARP_CANCELED);
+  link_rig_free(&rig);
+}
+
 /* ---- peers that are no links, or bad ones ---------------------------------------------------- */
 
 static void expect_break(const void *bytes, size_t len, int status) {
@@ -327,6 +377,8 @@ int main(void) {
       cmocka_unit_test(test_close_inside_callbacks),
       cmocka_unit_test(test_the_node_closes),
       cmocka_unit_test(test_closing_gives_up),
+      cmocka_unit_test(test_abort),
+      cmocka_unit_test(test_abort_of_who_is_awaited),
       cmocka_unit_test(test_what_is_no_link),
       cmocka_unit_test(test_message_after_the_end),
       cmocka_unit_test(test_noise_on_messages),

@@ -96,6 +96,10 @@ void link_close(link_end *end) {
   warp_link_close(end->link, on_closed, end);
 }
 
+void link_abort(link_end *end) {
+  warp_link_abort(end->link, on_closed, end);
+}
+
 void link_rig_free(link_rig *rig) {
   rig_run(&rig->pipes, 5000); /* goodbyes of pipes */
   assert_int_equal(rig->a.closed, 1);

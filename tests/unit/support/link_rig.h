@@ -32,6 +32,7 @@ void link_rig_open_one(link_rig *rig, warp_pipe_kind kind);
 /* Sends the next message, whose bytes follow from its number: what warp_link_send said. */
 int link_send(link_end *end, size_t len);
 void link_close(link_end *end);
+void link_abort(link_end *end);
 /* Fails the test when a link is still there. */
 void link_rig_free(link_rig *rig);
 

@@ -13,6 +13,7 @@ enum {
   /* Others open flows between our samples: the differences vary then, but stay small. */
   COUNTER_SPREAD_PER_SAMPLE = 32,
   COUNTER_SAMPLES = 6, /* six ports of a small block are in order once in 360 times */
+  KEPT_SOCKETS = 2,    /* that many keep their port where ports are preserved */
   PORT_MIN = 1024,
   PORT_MAX = 65535,
   BLOCK_SAMPLES = 8,                             /* that many within so few ports are no chance: */
@@ -372,16 +373,45 @@ void wg_nat_share_block(warp_nat_axes *tcp, const warp_nat_axes *udp, uint16_t l
   }
 }
 
-static bool is_preserved(const wg_probe_test *tests, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    /* With a mapping that depends on the destination only the first one keeps the port. One match
-     * is enough: by chance it comes once in 64512 times. */
-    if (tests[i].kind == WG_PROBE_PLAIN && tests[i].outcome == WG_PROBE_ANSWERED &&
-        tests[i].mapped.port == tests[i].local.port) {
-      return true;
+void wg_nat_share_counter(warp_nat_axes *tcp, const warp_nat_axes *udp, uint16_t low,
+                          uint16_t high) {
+  /* Of five connections two that overtake each other hide a counter, but not that they lie
+   * together: random ports do that once in 10^5 times when they are three, of five once in 10^9. */
+  if (tcp->allocation == WARP_ALLOC_RANDOM && udp->allocation == WARP_ALLOC_SEQUENTIAL &&
+      high - low <= COUNTER_SPREAD_PER_SAMPLE * 4) {
+    tcp->allocation = WARP_ALLOC_SEQUENTIAL;
+    tcp->step = udp->step;
+    tcp->port_low = tcp->port_high = 0;
+  }
+}
+
+static void add_once(warp_addr list[WG_PROBE_TESTS], size_t *count, const warp_addr *addr) {
+  for (size_t i = 0; i < *count; i++) {
+    if (wg_addr_equal(&list[i], addr)) {
+      return;
     }
   }
-  return false;
+  if (*count < WG_PROBE_TESTS) {
+    list[(*count)++] = *addr;
+  }
+}
+
+/* With a mapping that depends on the destination only the first one keeps the port, so one match of
+ * a socket counts for it. Among a dozen random ports, or those that a counter goes by, one match
+ * comes by chance once in 5000 times, and a second one not in 10^7. */
+static bool is_preserved(const wg_probe_test *tests, size_t count) {
+  warp_addr sockets[WG_PROBE_TESTS], kept[WG_PROBE_TESTS];
+  size_t socket_count = 0, kept_count = 0;
+  for (size_t i = 0; i < count; i++) {
+    const wg_probe_test *test = &tests[i];
+    if (test->kind == WG_PROBE_PLAIN && test->outcome == WG_PROBE_ANSWERED) {
+      add_once(sockets, &socket_count, &test->local);
+      if (test->mapped.port == test->local.port) {
+        add_once(kept, &kept_count, &test->local);
+      }
+    }
+  }
+  return kept_count >= KEPT_SOCKETS || (kept_count > 0 && socket_count <= KEPT_SOCKETS);
 }
 
 static void infer_allocation(const wg_probe_test *tests, size_t count, warp_nat_axes *axes) {

@@ -13,5 +13,9 @@ warp_nat_axes wg_nat_infer(wg_probe_test *tests, size_t count);
  * connections lie in it or so close to it that both together are still a block; then it reaches
  * over them. Does nothing for a TCP that is not random or has shown a block of its own. */
 void wg_nat_share_block(warp_nat_axes *tcp, const warp_nat_axes *udp, uint16_t low, uint16_t high);
+/* A NAT that counts over UDP counts over TCP too, when those few ports are in no order but lie
+ * close together: then some connections overtook each other. */
+void wg_nat_share_counter(warp_nat_axes *tcp, const warp_nat_axes *udp, uint16_t low,
+                          uint16_t high);
 
 #endif

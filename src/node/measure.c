@@ -11,6 +11,9 @@
 /* Where TCP does not answer at all, its connects are not waited for longer than so many round trips
  * of UDP: they go on, and what they show is told later. */
 enum { TCP_ROUND_TRIPS = 4, TCP_WAIT_MIN_MS = 100 };
+/* The confidence in a filter of TCP that is another than UDP's, while a server may still dial back:
+ * what has not come by now may be late. */
+enum { DOUBTED = 80 };
 
 typedef struct measure_socket {
   wg_measure *measure;
@@ -89,8 +92,13 @@ static wg_measured found_now(const wg_measure *measure) {
                        .server = udp->server,
                        .elapsed_us = (uint32_t)(wg_now_us(measure->env) - measure->started_us)};
   found.tcp = complete(&measure->tcp_axes, &udp->axes);
-  if (measure->tcp_axes.allocation == WARP_ALLOC_RANDOM && measure->tcp_high != 0)
+  if (measure->tcp_axes.allocation == WARP_ALLOC_RANDOM && measure->tcp_high != 0) {
     wg_nat_share_block(&found.tcp, &found.udp, measure->tcp_low, measure->tcp_high);
+    wg_nat_share_counter(&found.tcp, &found.udp, measure->tcp_low, measure->tcp_high);
+  }
+  if (measure->tcp != NULL && found.tcp.filtering != found.udp.filtering &&
+      found.tcp.confidence > DOUBTED)
+    found.tcp.confidence = DOUBTED;
   memcpy(found.server_rtt_us, udp->server_rtt_us, sizeof found.server_rtt_us);
   return found;
 }

@@ -1,5 +1,5 @@
-/* What is concluded from both transports together (machine/nat_infer.h); what follows from the
- * tests of one is in test_nat_probe.c. */
+/* What is concluded from ports, and from both transports together (machine/nat_infer.h); what
+ * follows from the tests of one is in test_nat_probe.c. */
 #include "machine/nat_infer.h"
 
 #include <setjmp.h>
@@ -57,6 +57,51 @@ static void test_what_tcp_has_shown_itself_stands(void **state) {
   check(drawn, &none, 20100, 20200, 0, 0);
 }
 
+static void test_tcp_counts_as_udp_does_when_connections_overtook_each_other(void **state) {
+  (void)state;
+  static const warp_nat_axes counter = {.allocation = WARP_ALLOC_SEQUENTIAL, .step = 2};
+  warp_nat_axes tcp = drawn;
+  wg_nat_share_counter(&tcp, &counter, 30000, 30008);
+  assert_int_equal(tcp.allocation, WARP_ALLOC_SEQUENTIAL);
+  assert_int_equal(tcp.step, 2);
+  tcp = drawn; /* too far apart */
+  wg_nat_share_counter(&tcp, &counter, 30000, 31000);
+  assert_int_equal(tcp.allocation, WARP_ALLOC_RANDOM);
+  wg_nat_share_counter(&tcp, &block, 30000, 30008);
+  assert_int_equal(tcp.allocation, WARP_ALLOC_RANDOM);
+  tcp = (warp_nat_axes){.allocation = WARP_ALLOC_SEQUENTIAL, .step = 5}; /* its own step stands */
+  wg_nat_share_counter(&tcp, &counter, 30000, 30020);
+  assert_int_equal(tcp.step, 5);
+}
+
+/* One answered test from each of so many sockets, whose outside ports lie far from each other but
+ * for those of the first `kept` sockets, which are the inside ones. */
+static uint8_t allocation_of(size_t sockets, size_t kept) {
+  wg_probe_test tests[WG_PROBE_TESTS] = {0};
+  for (size_t i = 0; i < sockets; i++) {
+    wg_probe_test *test = &tests[i];
+    test->outcome = WG_PROBE_ANSWERED;
+    test->sent = 1;
+    assert_int_equal(warp_addr_parse("192.168.1.2:40000", &test->local), WARP_OK);
+    assert_int_equal(warp_addr_parse("203.0.113.101:5000", &test->mapped), WARP_OK);
+    assert_int_equal(warp_addr_parse("192.0.2.1:3478", &test->server), WARP_OK);
+    test->local.port = (uint16_t)(40000 + i);
+    test->mapped.port = i < kept ? test->local.port : (uint16_t)(5000 + 3571 * (i * i % 17));
+  }
+  return wg_nat_infer(tests, sockets).allocation;
+}
+
+static void test_a_port_that_is_the_inside_one_by_chance(void **state) {
+  (void)state;
+  assert_int_equal(allocation_of(8, 0), WARP_ALLOC_RANDOM);
+  assert_int_equal(allocation_of(8, 1), WARP_ALLOC_RANDOM);
+  assert_int_equal(allocation_of(8, 2), WARP_ALLOC_PRESERVING); /* others had the rest */
+  assert_int_equal(allocation_of(8, 8), WARP_ALLOC_PRESERVING);
+  assert_int_equal(allocation_of(4, 1), WARP_ALLOC_RANDOM);
+  assert_int_equal(allocation_of(2, 1), WARP_ALLOC_PRESERVING);
+  assert_int_equal(allocation_of(1, 1), WARP_ALLOC_PRESERVING);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_ports_inside_the_block_of_udp),
@@ -64,6 +109,8 @@ int main(void) {
       cmocka_unit_test(test_ports_elsewhere_are_of_no_block),
       cmocka_unit_test(test_a_wide_block_is_shared_by_what_lies_in_it),
       cmocka_unit_test(test_what_tcp_has_shown_itself_stands),
+      cmocka_unit_test(test_tcp_counts_as_udp_does_when_connections_overtook_each_other),
+      cmocka_unit_test(test_a_port_that_is_the_inside_one_by_chance),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

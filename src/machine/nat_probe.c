@@ -272,21 +272,35 @@ static size_t encode(wg_nat_probe *probe, const wg_probe_test *test) {
   return (size_t)wg_stun_end(&writer);
 }
 
+/* Was this end of waiting noticed so late that it is to be waited for once more? */
+static bool rests(uint64_t due_us, uint64_t now_us, unsigned *rests) {
+  return now_us > due_us && now_us - due_us > WG_PROBE_LATE_MS * UINT64_C(1000) &&
+         (*rests)++ < WG_PROBE_RESTS;
+}
+
 bool wg_nat_probe_output(wg_nat_probe *probe, uint64_t now_us, wg_probe_packet *out) {
   if (!probe->running) {
     return false;
   }
   if (probe->result.rtt_us == 0 && now_us >= probe->give_up_us) {
-    finish(probe);
-    return false;
+    if (!rests(probe->give_up_us, now_us, &probe->rests)) {
+      finish(probe);
+      return false;
+    }
+    probe->give_up_us = now_us + SILENCE_MIN_MS * UINT64_C(1000);
   }
   for (size_t i = 0; i < probe->count; i++) {
     wg_probe_test *test = &probe->tests[i];
-    if (now_us < test_deadline(probe, test)) {
+    uint64_t due_us = test_deadline(probe, test);
+    if (now_us < due_us) {
       continue;
     }
     if (sent_out(probe, test)) {
-      test->outcome = WG_PROBE_SILENT;
+      if (rests(due_us, now_us, &test->rests)) {
+        test->last_us = now_us;
+      } else {
+        test->outcome = WG_PROBE_SILENT;
+      }
       continue;
     }
     test->first_us = test->sent == 0 ? now_us : test->first_us;

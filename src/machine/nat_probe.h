@@ -16,7 +16,9 @@
  * silence is the usual outcome, the three are sent close together (more of them where packets are
  * lost), and the time is twice the largest round trip and twice the spread of all; it does not end
  * before the address that the answer would come from has answered or was given up. So a slow path
- * is no filter, and a lost packet is none either.
+ * is no filter, and a lost packet is none either. Nor is a computer that stood still: an end of
+ * waiting that is noticed late proves nothing, because answers may lie unread, and is waited for
+ * anew.
  */
 #ifndef WG_MACHINE_NAT_PROBE_H
 #define WG_MACHINE_NAT_PROBE_H
@@ -30,6 +32,9 @@ enum {
    * on each other socket, two between sockets 2 and 3. */
   WG_PROBE_TESTS = 20,
   WG_PROBE_TIMEOUT_MS = 2000,
+  /* An end that is noticed so much later is waited for anew, so many times at most. */
+  WG_PROBE_LATE_MS = 20,
+  WG_PROBE_RESTS = 3,
   WG_PROBE_PACKET_LEN = 28, /* the largest request: with a CHANGE-REQUEST */
 };
 
@@ -95,7 +100,7 @@ typedef struct wg_probe_test {
   warp_addr server; /* where it is sent to */
   unsigned owner;   /* number of the configured server whose address that is, or who told it */
   wg_stun_txid txid;
-  unsigned sent;
+  unsigned sent, rests;
   uint64_t first_us, last_us;
   uint32_t rtt_us;  /* of an answer, since the first time it was sent */
   warp_addr mapped; /* of an answer */
@@ -111,6 +116,7 @@ typedef struct wg_nat_probe {
   wg_random_cb random;
   void *random_arg;
   uint64_t give_up_us;
+  unsigned rests;
   uint32_t rtt_least_us;
   bool running;
   bool sampling;       /* the tests of sockets 2 and up are under way */

@@ -55,6 +55,8 @@ struct wg_tcp_probe {
   uint64_t
       answered_us; /* the latest answer of a server that is to dial back; 0: no answer at all */
   bool told, hairpin;
+  uint64_t due_us, rest_us; /* the timer's end; nothing is concluded before `rest_us` */
+  unsigned rests;
   warp_nat_axes axes; /* as told last */
   wg_timer timer;
   size_t count;
@@ -127,6 +129,12 @@ static void drop(connection *closing) {
 
 static void on_timer(void *arg);
 
+/* How long what a server dials may take after its answer. */
+static uint64_t silence_us(const wg_tcp_probe *probe) {
+  uint64_t silence = SILENCE_ROUND_TRIPS * probe->rtt_us;
+  return silence < SILENCE_MIN_MS * 1000 ? SILENCE_MIN_MS * 1000 : silence;
+}
+
 /* Sets the time of the next look: when answers that are due are overdue, then the end. */
 static void plan(wg_tcp_probe *probe) {
   uint64_t now = wg_now_us(probe->env);
@@ -134,17 +142,33 @@ static void plan(wg_tcp_probe *probe) {
   if (!is_running(probe)) {
     at = now;
   } else if (probe->answered_us != 0 && !probe->told) {
-    uint64_t silence = SILENCE_ROUND_TRIPS * probe->rtt_us;
-    silence = silence < SILENCE_MIN_MS * 1000 ? SILENCE_MIN_MS * 1000 : silence;
-    at = probe->answered_us + silence;
+    at = probe->answered_us + silence_us(probe);
   }
-  wg_timer_start(probe->env, &probe->timer, at > now ? at - now : 0, on_timer, probe);
+  if (is_running(probe) && at < probe->rest_us)
+    at = probe->rest_us;
+  probe->due_us = at > now ? at : now;
+  wg_timer_start(probe->env, &probe->timer, probe->due_us - now, on_timer, probe);
+}
+
+/* A look that comes late proves nothing: what was dialled meanwhile waits to be taken. */
+static bool rests(wg_tcp_probe *probe, uint64_t now_us) {
+  if (!is_running(probe) || now_us - probe->due_us <= WG_PROBE_LATE_MS * UINT64_C(1000) ||
+      probe->rests == WG_PROBE_RESTS)
+    return false;
+  probe->rests++;
+  probe->rest_us = now_us + silence_us(probe);
+  return true;
 }
 
 static void on_timer(void *arg) {
   wg_tcp_probe *probe = arg;
+  uint64_t now = wg_now_us(probe->env);
   uint64_t end = probe->started_us + WG_TCP_PROBE_LAST_MS * UINT64_C(1000);
-  bool last = !is_running(probe) || wg_now_us(probe->env) >= end;
+  if (rests(probe, now)) {
+    plan(probe);
+    return;
+  }
+  bool last = !is_running(probe) || now >= end;
   warp_nat_axes axes = conclude(probe);
   bool changed = !wg_axes_equal(&axes, &probe->axes);
   bool first = !probe->told;

@@ -46,7 +46,8 @@ typedef struct world {
   warp_addr liar, lie;    /* a server, and the address that it tells everybody */
   server_kind kind;
   unsigned rtt_ms, loss_percent,
-      drop_first; /* drop_first: that many packets of the client are lost */
+      drop_first;                 /* drop_first: that many packets of the client are lost */
+  uint64_t stall_at_us, stall_us; /* we stand still once: packets come, but timers run first */
   uint16_t next_port;
   uint64_t now_us;
   wg_rng rng;
@@ -334,8 +335,12 @@ static unsigned measure_with(const warp_addr *servers, size_t count) {
     if (w.probe.done) {
       break;
     }
-    if (next != NULL && next->at_us <= deadline_us) {
-      w.now_us = next->at_us;
+    uint64_t wake_us = next != NULL && next->at_us < deadline_us ? next->at_us : deadline_us;
+    if (w.stall_us != 0 && wake_us >= w.stall_at_us) {
+      w.now_us = w.stall_at_us + w.stall_us;
+      w.stall_us = 0;
+    } else if (next != NULL && next->at_us <= deadline_us) {
+      w.now_us = next->at_us > w.now_us ? next->at_us : w.now_us;
       land(next);
     } else {
       assert_true(deadline_us >= w.now_us && deadline_us != UINT64_MAX);

@@ -60,6 +60,27 @@ static void test_slow_paths_are_no_filters(void **state) {
   }
 }
 
+/* A computer that stands still finds its timers run out before it has read what came. */
+static void test_standing_still_is_no_filter(void **state) {
+  (void)state;
+  static const unsigned stalls_ms[] = {100, 500, 2500};
+  for (size_t i = 0; i < sizeof stalls_ms / sizeof stalls_ms[0]; i++) {
+    for (unsigned at_ms = 0; at_ms < 4 * RTT_MS; at_ms += 3) {
+      for (uint8_t filtering = 1; filtering <= 3; filtering++) {
+        reset(3, filtering, WARP_ALLOC_RANDOM);
+        w.hairpin = true;
+        w.stall_at_us = w.now_us + at_ms * MS;
+        w.stall_us = stalls_ms[i] * MS;
+        measure();
+        check_axes(3, filtering, WARP_ALLOC_RANDOM);
+        if (filtering == 1) {
+          assert_int_equal(w.probe.result.axes.hairpin, WARP_ABILITY_YES);
+        }
+      }
+    }
+  }
+}
+
 static void test_lost_packets(void **state) {
   (void)state;
   unsigned wrong = 0;
@@ -185,6 +206,7 @@ int main(void) {
       cmocka_unit_test(test_no_nat),
       cmocka_unit_test(test_socket_1_stays_virgin),
       cmocka_unit_test(test_slow_paths_are_no_filters),
+      cmocka_unit_test(test_standing_still_is_no_filter),
       cmocka_unit_test(test_lost_packets),
       cmocka_unit_test(test_the_first_packets_are_lost),
       cmocka_unit_test(test_hairpin),

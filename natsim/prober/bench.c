@@ -164,7 +164,9 @@ void sim_bench_round(sim_bench *bench) {
 static void open_fence(sim_bench *bench) {
   sim_endpoint to = sim_with_port(&bench->server_ip[0], SIM_PROBE_PORT_1);
   int listener = sim_bench_server(bench, SOCK_STREAM, 0, SIM_PROBE_PORT_1);
-  int fd = sim_bench_socket(bench, bench->inside, SOCK_STREAM, &bench->host[0]);
+  /* Of a port of its own: what the NAT draws for it must not depend on chance. */
+  sim_endpoint from = sim_with_port(&bench->host[0], SIM_FENCE_PORT);
+  int fd = sim_bench_socket(bench, bench->inside, SOCK_STREAM, &from);
   bench->near_fd = bench->far_fd = -1;
   if (listener < 0 || fd < 0 ||
       (connect(fd, &to.any, sim_endpoint_len(&to)) < 0 && errno != EINPROGRESS) ||

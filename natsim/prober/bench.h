@@ -60,6 +60,8 @@ typedef struct sim_bench {
 /* The port of the fence, and the first of the two that probes go to: what a router that passes the
  * web only passes too. */
 enum { SIM_PROBE_PORT_1 = 443, SIM_PROBE_PORT_2 = 80 };
+/* The fence's inside port, which no probe uses. */
+enum { SIM_FENCE_PORT = 19000 };
 
 /* Takes up its place at host and server site, with IPv4 or IPv6 (`family` AF_INET, AF_INET6), and
  * gives the host a second address. 0, or a negative errno with the line; in any case

@@ -173,7 +173,7 @@ def misbehave(how):
 
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--give-up", type=float, default=2.0)
+    options.add_argument("--give-up", type=float, default=5.0)
     options.add_argument("--misbehave")
     options.add_argument("--side", default="a")
     options = options.parse_args()

@@ -266,7 +266,7 @@ static void a_range_is_used_up(void **state) {
 static void a_sequence_goes_round(void **state) {
   (void)state;
   bench b;
-  build(&b, "map=apd,alloc=sequential:3,range=40000-40007,udp-lifetime=1", 5);
+  build(&b, "map=apd,alloc=sequential:3,range=40000-40007", 5);
   static const unsigned expected[] = {40000, 40003, 40006};
   int fds[4];
   for (unsigned i = 0; i < 3; i++) {
@@ -414,44 +414,47 @@ static void hairpin_goes_by_the_outside_address(void **state) {
   check_hairpin("filter=apd,hairpin=on", true, false);
 }
 
+/* How long an outcome of a connection is waited for. */
+static int limit_of(int outcome) {
+  return outcome == ETIMEDOUT ? STAYS_AWAY_MS : COMES_MS;
+}
+
 /* What a server gets that connects to a mapped port its address never heard from. */
-static int unsolicited_answer(const char *nat) {
+static void expect_unsolicited(const char *nat, int outcome) {
   bench b;
   build(&b, nat, 1);
   int fd = socket_at(&b.sites[SIM_A].host, SOCK_STREAM, HOST_1, 4000);
   unsigned outside = mapped_tcp(&b, fd, 6001);
   int stranger = socket_at(&b.world.server, SOCK_STREAM, SIM_SERVER_2, 6002);
-  int err = connect_tcp(stranger, WAN, outside, 300);
+  assert_int_equal(connect_tcp(stranger, WAN, outside, limit_of(outcome)), outcome);
   close(stranger);
   close(fd);
   tear_down(&b);
-  return err;
 }
 
 static void filtered_packets_are_answered_as_it_says(void **state) {
   (void)state;
-  assert_int_equal(unsolicited_answer("unsolicited=drop"), ETIMEDOUT);
-  assert_int_equal(unsolicited_answer("unsolicited=reset"), ECONNREFUSED);
-  assert_int_equal(unsolicited_answer("filter=ad,unsolicited=icmp"), ECONNREFUSED);
+  expect_unsolicited("unsolicited=drop", ETIMEDOUT);
+  expect_unsolicited("unsolicited=reset", ECONNREFUSED);
+  expect_unsolicited("filter=ad,unsolicited=icmp", ECONNREFUSED);
 }
 
 /* What a server gets that connects to a port without a mapping. */
-static int stray_answer(const char *nat) {
+static void expect_stray(const char *nat, int outcome) {
   bench b;
   build(&b, nat, 1);
   int stranger = socket_at(&b.world.server, SOCK_STREAM, SIM_SERVER_1, 6002);
-  int err = connect_tcp(stranger, WAN, 4000, 300);
+  assert_int_equal(connect_tcp(stranger, WAN, 4000, limit_of(outcome)), outcome);
   close(stranger);
   tear_down(&b);
-  return err;
 }
 
 static void strays_are_answered_as_it_says(void **state) {
   (void)state;
-  assert_int_equal(stray_answer("strays=drop"), ETIMEDOUT);
-  assert_int_equal(stray_answer("unsolicited=reset"), ETIMEDOUT);
-  assert_int_equal(stray_answer("strays=reject"), ECONNREFUSED);
-  assert_int_equal(stray_answer("strays=accept"), ECONNREFUSED);
+  expect_stray("strays=drop", ETIMEDOUT);
+  expect_stray("unsolicited=reset", ETIMEDOUT);
+  expect_stray("strays=reject", ECONNREFUSED);
+  expect_stray("strays=accept", ECONNREFUSED);
 }
 
 /* The outside port of a flow that comes after a stray to its inside port. */
@@ -510,9 +513,11 @@ static void linux_does_what_its_models_say(void **state) {
     unsigned ports[4];
     for (int n = 0; n < 4; n++)
       ports[n] = mapped(&b, fd, n / 2, n % 2);
-    for (int n = 1; n < 4; n++)
-      assert_int_equal(ports[n] == ports[0], cases[i].keeps);
-    assert_int_equal(ports[0] == 4000, cases[i].keeps);
+    unsigned kept = 0;
+    for (int n = 0; n < 4; n++)
+      kept += ports[n] == 4000;
+    /* The kernel's draws have no seed: one of four is the inside port once in 16,000 times. */
+    assert_true(cases[i].keeps ? kept == 4 : kept <= 1);
     int stranger = socket_at(&b.world.server, SOCK_DGRAM, SIM_SERVER_1, PORT_2 + 1);
     send_udp(stranger, WAN, ports[0], "unasked");
     assert_false(arrives(fd, "unasked", false));
@@ -527,13 +532,13 @@ static void linux_does_what_its_models_say(void **state) {
 static void mappings_end_with_their_lifetime(void **state) {
   (void)state;
   bench b;
-  build(&b, "filter=ei,udp-lifetime=1", 1);
+  build(&b, "filter=ei,udp-lifetime=4", 1); /* long enough for a process that stands still */
   int fd = inside(&b, HOST_1, 4000);
   unsigned outside = mapped(&b, fd, 0, 0);
   send_udp(b.server[1][1], WAN, outside, "early");
   assert_true(arrives(fd, "early", true));
   /* The kernel's clean-up is coarse; what came in last keeps its own flow for a lifetime. */
-  nanosleep(&(struct timespec){.tv_sec = 3}, NULL);
+  nanosleep(&(struct timespec){.tv_sec = 6}, NULL);
   send_udp(b.server[1][0], WAN, outside, "late");
   assert_false(arrives(fd, "late", false));
   close(fd);

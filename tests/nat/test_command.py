@@ -189,9 +189,11 @@ def test_only_replays_one_trial(natsim):
 
 
 def test_links_are_as_slow_as_asked(natsim):
-    (fast,) = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 0, *natsim.fake_options)
-    (slow,) = natsim.trials("run", "--a", "open", "--b", "open", "--rtt", 1500, *natsim.fake_options)
-    assert fast["connect_ms"] < 1500 <= slow["connect_ms"]
+    args = ["run", "--a", "open", "--b", "open", *natsim.fake_options, "--rtt"]
+    (slow,) = natsim.trials(*args, 1500)
+    assert slow["connect_ms"] >= 1500
+    # One of them may have been kept from its processor so long, but not all.
+    assert min(r["connect_ms"] for r in natsim.trials(*args, 0, "--trials", 5)) < 1500
 
 
 def test_full_loss_connects_nothing(natsim):
@@ -298,6 +300,14 @@ def alive(pid):
         return False
 
 
+def is_python(pid):
+    """natsim's own command line names the peer too, but is not that of a Python."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(sys.executable.encode())
+    except OSError:  # it has ended
+        return False
+
+
 def start_long_run(natsim, tmp_path):
     """A run whose first trial is over and whose second one hangs; returns it when that is so."""
     process = natsim.start("matrix", "--profiles", "full-cone,symmetric", "--jobs", 1, "--out",
@@ -309,9 +319,7 @@ def start_long_run(natsim, tmp_path):
     while not results.exists() or results.read_text().count("\n") < 3:
         assert time.monotonic() < limit and process.poll() is None
         time.sleep(0.05)
-    # natsim's own command line names the peer too, but is not that of a Python.
-    while sum(pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(sys.executable.encode())
-              for pid in family_of(process.pid) if alive(pid)) < 2:
+    while sum(map(is_python, family_of(process.pid))) < 2:
         assert time.monotonic() < limit
         time.sleep(0.05)
     return process

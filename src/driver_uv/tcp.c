@@ -8,8 +8,13 @@
 #include <unistd.h>
 
 enum {
-  READS_PER_TURN = 8,          /* before the other sockets get their turn */
-  LINGER_US = 2 * 1000 * 1000, /* how long a closed connection may go on sending its rest */
+  READS_PER_TURN = 8, /* before the other sockets get their turn */
+  /* How long a closed connection may go on sending its rest: 2 s in which the loop runs. They are
+   * counted in slices, of which a program that computes for seconds in a callback, or gets no CPU,
+   * uses up one only: timers come before sockets, and what could be sent all the time would be
+   * lost. */
+  LINGER_SLICES = 20,
+  LINGER_SLICE_US = 100 * 1000,
   /* A connection on which nobody sends is kept in the NATs on its way, and found out when the peer
    * is gone, as a pipe of datagrams is: probes every 15 s, and the end after a minute. */
   PROBE_S = 15,
@@ -39,6 +44,7 @@ struct wg_tcp {
   void *arg;
   wg_sendq queue;
   wg_timer linger;
+  unsigned slices; /* of lingering that are over */
 };
 
 static void on_ready(void *owner, int events);
@@ -375,6 +381,15 @@ void wg_uv_tcp_pause(wg_tcp *tcp, bool paused) {
 
 /* ---- closing --------------------------------------------------------------------------------- */
 
+static void on_linger_slice(void *arg) {
+  wg_tcp *tcp = arg;
+  if (++tcp->slices == LINGER_SLICES) {
+    end_linger(tcp);
+    return;
+  }
+  wg_timer_start(&tcp->env->base, &tcp->linger, LINGER_SLICE_US, on_linger_slice, tcp);
+}
+
 void wg_uv_tcp_close(wg_tcp *tcp) {
   wg_uv_env *env = tcp->env;
   env->open--;
@@ -389,7 +404,7 @@ void wg_uv_tcp_close(wg_tcp *tcp) {
    * come after it, make the system send a reset, which takes what the peer has not read with it. */
   env->lingering++;
   set_state(tcp, TCP_LINGERING);
-  wg_timer_start(&env->base, &tcp->linger, LINGER_US, end_linger, tcp);
+  wg_timer_start(&env->base, &tcp->linger, LINGER_SLICE_US, on_linger_slice, tcp);
 }
 
 void wg_uv_tcp_reset(wg_tcp *tcp) {

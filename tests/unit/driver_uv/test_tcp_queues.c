@@ -73,6 +73,25 @@ static void test_close_sends_the_rest(void **state) {
   free(piece);
 }
 
+/* A program that computes for longer than the rest may take loses none of it: the loop did not run
+ * meanwhile. */
+static void test_standing_still_does_not_cost_the_rest(void **state) {
+  world *w = *state;
+  side a, b;
+  uint8_t *piece = make_piece();
+  make_pair(w, &a, &b);
+  unsigned sum = 0;
+  size_t total = fill(&a, piece, &sum);
+  close_side(&a);
+  uv_sleep(2100);
+  run_until(w, &b.ended);
+  assert_int_equal(b.end_status, WARP_CLOSED);
+  assert_int_equal(b.received, total);
+  assert_int_equal(b.sum, sum);
+  close_side(&b);
+  free(piece);
+}
+
 /* The system answers a close before everything is read with a reset, as it does bytes that come
  * after a close; the peer must see neither. */
 static void test_close_with_unread_bytes_is_no_reset(void **state) {
@@ -135,6 +154,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(test_pause_and_a_full_queue),
       TEST(test_close_sends_the_rest),
+      TEST(test_standing_still_does_not_cost_the_rest),
       TEST(test_close_with_unread_bytes_is_no_reset),
       TEST(test_close_in_the_drain_callback),
       TEST(test_close_gives_up_after_two_seconds),

@@ -77,21 +77,24 @@ void wg_natpmp_close(wg_natpmp *pmp) {
   free(pmp);
 }
 
-/* Waits for the answer to what was sent last, which the library repeats. */
+/* Waits for the answer to what was sent last, which the library repeats. The wait is that of the
+ * socket: a process that stands still, with whoever is to answer, loses one repetition by it. */
 static int await(wg_natpmp *pmp, unsigned wait_ms, natpmpresp_t *out) {
-  uint64_t until_ns = uv_hrtime() + (uint64_t)wait_ms * 1000000;
+  uint64_t left_ns = (uint64_t)wait_ms * 1000000;
   int status;
-  while ((status = status_of(readnatpmpresponseorretry(&pmp->state, out))) == WARP_AGAIN) {
-    uint64_t now_ns = uv_hrtime();
-    if (now_ns >= until_ns) {
-      break;
-    }
+  while ((status = status_of(readnatpmpresponseorretry(&pmp->state, out))) == WARP_AGAIN &&
+         left_ns > 0) {
     struct timeval repeat = {0};
     getnatpmprequesttimeout(&pmp->state, &repeat);
     int64_t repeat_ms = (int64_t)repeat.tv_sec * 1000 + repeat.tv_usec / 1000 + 1;
-    int64_t left_ms = (int64_t)((until_ns - now_ns) / 1000000) + 1;
+    int64_t left_ms = (int64_t)(left_ns / 1000000) + 1;
+    int64_t pause_ms = repeat_ms < 1 ? 1 : repeat_ms < left_ms ? repeat_ms : left_ms;
     struct pollfd readable = {.fd = pmp->state.s, .events = POLLIN};
-    poll(&readable, 1, (int)(repeat_ms < 1 ? 1 : repeat_ms < left_ms ? repeat_ms : left_ms));
+    uint64_t before_ns = uv_hrtime();
+    poll(&readable, 1, (int)pause_ms);
+    uint64_t took_ns = uv_hrtime() - before_ns, most_ns = (uint64_t)pause_ms * 1000000;
+    took_ns = took_ns < most_ns ? took_ns : most_ns;
+    left_ns -= took_ns < left_ns ? took_ns : left_ns;
   }
   return status;
 }

@@ -35,6 +35,7 @@ typedef struct fake_session {
 struct fake_broker {
   world *w;
   wg_tcp_listener *listener; /* NULL while down */
+  wg_tcp_listener *kept;     /* so that nobody else gets the port meanwhile */
   warp_addr local;
   fake_session sessions[FAKE_SESSIONS];
   /* How to behave. */
@@ -228,11 +229,9 @@ static inline void fake_on_accept(void *arg, wg_tcp *tcp, const warp_addr *from)
 
 /* Starts it; again on the same port after fake_stop. */
 static inline void fake_start(fake_broker *b) {
-  warp_addr local = b->local.port != 0 ? b->local : wg_addr_loopback(WARP_IP4, 0);
   assert_int_equal(
-      b->w->ops->tcp_listen(b->w->env, &local, WG_SOCK_REUSE, fake_on_accept, b, &b->listener),
+      b->w->ops->tcp_listen(b->w->env, &b->local, WG_SOCK_REUSE, fake_on_accept, b, &b->listener),
       WARP_OK);
-  b->w->ops->tcp_listener_local(b->listener, &b->local);
 }
 
 /* Ends all sessions, with a reset or in an orderly way. */
@@ -263,6 +262,10 @@ static inline fake_broker *fake_new(world *w) {
   for (size_t i = 0; i < FAKE_SESSIONS; i++) {
     b->sessions[i].broker = b;
   }
+  warp_addr local = wg_addr_loopback(WARP_IP4, 0);
+  assert_int_equal(w->ops->tcp_listen(w->env, &local, WG_SOCK_REUSE, NULL, NULL, &b->kept),
+                   WARP_OK);
+  w->ops->tcp_listener_local(b->kept, &b->local);
   fake_start(b);
   return b;
 }
@@ -271,6 +274,7 @@ static inline void fake_free(fake_broker *b) {
   if (b->listener != NULL) {
     fake_stop(b, true);
   }
+  b->w->ops->tcp_listener_close(b->kept);
   free(b);
 }
 

@@ -412,6 +412,7 @@ static void test_closing_another_in_a_callback(void **state) {
   /* Both are readable in the same turn of the loop; whichever comes first closes the other. */
   assert_int_equal(w->ops->udp_send(a.udp, &b.local, "x", 1), WARP_OK);
   assert_int_equal(w->ops->udp_send(b.udp, &a.local, "x", 1), WARP_OK);
+  harness_run(w, &a.done, &b.done);
   run_for(w, 20);
   assert_int_equal(a.count + b.count, 1);
   close_peer(a.udp != NULL ? &a : &b);

@@ -30,11 +30,38 @@ void wg_uv_env_set_gateway(wg_env *env, const warp_addr *gateway) {
 
 /* ---- timers ---------------------------------------------------------------------------------- */
 
+enum {
+  HELD_UP_US = 50000,      /* so much too late is no ordinary turn of a busy machine */
+  HEARING_MAX_US = 250000, /* a long round trip */
+};
+
 static void arm(wg_uv_env *env, unsigned floor_ms);
+
+/* This program, or the whole machine, stood still until now. libuv runs timers before it looks at
+ * sockets, so that every request under way would be given up with its answer waiting. What became
+ * due since the loop was last seen alive is spread over as much time again, or a round trip: in its
+ * order, and with room in between for what one step of a conversation leads to. */
+static void hear_first(wg_uv_env *env, uint64_t late_us, uint64_t now) {
+  wg_timers *timers = &env->base.timers;
+  uint64_t hearing_us = late_us < HEARING_MAX_US ? late_us : HEARING_MAX_US;
+  uint64_t away_us = now - env->alive_us;
+  while (timers->root != NULL && timers->root->deadline_us <= now) {
+    wg_timer *timer = timers->root;
+    uint64_t since_us = timer->deadline_us > env->alive_us ? timer->deadline_us - env->alive_us : 0;
+    wg_timers_start(timers, timer, now + 1 + hearing_us * since_us / away_us, timer->cb,
+                    timer->arg);
+  }
+}
 
 static void on_timer(uv_timer_t *timer) {
   wg_uv_env *env = timer->data;
+  uint64_t now = now_us(&env->base), due_us = env->armed_us;
   env->armed_us = UINT64_MAX;
+  if (now > due_us && now - due_us >= HELD_UP_US) {
+    hear_first(env, now - due_us, now);
+    arm(env, 1);
+    return;
+  }
   env->firing = true;
   wg_uv_turn_begin(env);
   wg_timers_run(&env->base.timers, now_us(&env->base));
@@ -56,6 +83,7 @@ static void arm(wg_uv_env *env, unsigned floor_ms) {
     return;
   }
   uint64_t now = now_us(&env->base);
+  env->alive_us = next_us < now ? next_us : now;
   uint64_t delay_ms = next_us <= now ? 0 : (next_us - now - 1) / 1000 + 1;
   uv_update_time(env->loop); /* libuv counts from the start of its iteration, we from now */
   uv_timer_start(&env->timer, on_timer, delay_ms < floor_ms ? floor_ms : delay_ms, 0);

@@ -113,6 +113,48 @@ static void test_zero_delays_do_not_starve_sockets(void **state) {
   w->ops->udp_close(udp);
 }
 
+typedef struct asker {
+  probe deadline;
+  wg_udp *udp;
+  warp_addr local;
+  unsigned answers;
+  unsigned answers_at_deadline;
+} asker;
+
+static void on_answer(void *arg, const uint8_t *data, size_t len, const warp_addr *from) {
+  (void)data;
+  (void)len;
+  asker *a = arg;
+  a->answers++;
+  if (a->answers == 1) { /* the next step of the same conversation */
+    assert_int_equal(a->deadline.w->ops->udp_send(a->udp, from, "y", 1), WARP_OK);
+  }
+}
+
+static void on_asker_deadline(void *arg) {
+  asker *a = arg;
+  a->deadline.fired = true;
+  a->answers_at_deadline = a->answers;
+}
+
+/* A program that stood still until after a deadline hears what came meanwhile before it gives up,
+ * and the answer to what it then says. */
+static void test_answers_go_before_deadlines_that_were_slept_through(void **state) {
+  world *w = *state;
+  asker a = {.deadline = {w}, .local = wg_addr_loopback(WARP_IP4, 0)};
+  assert_int_equal(w->ops->udp_open(w->env, &a.local, 0, on_answer, &a, &a.udp), WARP_OK);
+  w->ops->udp_local(a.udp, &a.local);
+  wg_timer_start(w->env, &a.deadline.timer, 10000, on_asker_deadline, &a);
+  assert_int_equal(w->ops->udp_send(a.udp, &a.local, "x", 1), WARP_OK);
+  uint64_t awake_us = wg_now_us(w->env) + 1000000;
+  while (wg_now_us(w->env) < awake_us) {
+    uv_sleep(100);
+  }
+  run_until(w, &a.deadline.fired);
+  assert_int_equal(a.answers_at_deadline, 2);
+  w->ops->udp_close(a.udp);
+}
+
 static void stop_other(void *arg) {
   probe *p = arg;
   wg_timer_stop(p[0].w->env, &p[1].timer);
@@ -158,6 +200,7 @@ int main(void) {
       TEST(test_a_sooner_one_started_later),
       TEST(test_a_deadline_that_never_comes),
       TEST(test_zero_delays_do_not_starve_sockets),
+      TEST(test_answers_go_before_deadlines_that_were_slept_through),
       TEST(test_stopping_another_that_is_due),
       TEST(test_clocks),
       TEST(test_randomness),

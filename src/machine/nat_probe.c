@@ -158,7 +158,12 @@ static uint64_t at_least_ms(uint64_t value_us, unsigned ms) {
 
 /* Is silence a usual outcome? */
 static bool is_quiet(const wg_probe_test *test) {
-  return test->kind != WG_PROBE_PLAIN && test->kind != WG_PROBE_REUSE;
+  return test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH ||
+         test->kind == WG_PROBE_HAIRPIN;
+}
+
+static bool asks_for_change(const wg_probe_test *test) {
+  return test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH;
 }
 
 static bool sent_out(const wg_nat_probe *probe, const wg_probe_test *test) {
@@ -179,6 +184,40 @@ static bool source_is_open(const wg_nat_probe *probe, const wg_probe_test *chang
   return false;
 }
 
+/* Since when an answer to a request for a change is awaited: since it was sent, or would have been
+ * for its answer to come with the witness's. UINT64_MAX: the server may not have come to it yet. */
+static uint64_t awaited_since_us(const wg_nat_probe *probe, const wg_probe_test *change) {
+  const wg_probe_test *witness = NULL;
+  for (size_t i = 0; i < probe->count && witness == NULL; i++) {
+    witness = probe->tests[i].kind == WG_PROBE_WITNESS ? &probe->tests[i] : NULL;
+  }
+  if (witness == NULL || witness->outcome == WG_PROBE_RUNNING) {
+    return witness == NULL ? change->last_us : UINT64_MAX;
+  }
+  uint64_t like_us = witness->rtt_us > probe->rtt_least_us
+                         ? witness->first_us + witness->rtt_us - probe->rtt_least_us
+                         : 0;
+  return like_us > change->last_us ? like_us : change->last_us;
+}
+
+/* When all requests for a change were sent that are without an answer. */
+static void call_witness(wg_nat_probe *probe) {
+  const wg_probe_test *change = NULL;
+  for (size_t i = 0; i < probe->count; i++) {
+    const wg_probe_test *test = &probe->tests[i];
+    if (!asks_for_change(test) || test->outcome != WG_PROBE_RUNNING) {
+      continue;
+    }
+    if (!sent_out(probe, test)) {
+      return;
+    }
+    change = test;
+  }
+  if (change != NULL) {
+    add_test(probe, WG_PROBE_FILTERING, WG_PROBE_WITNESS, &change->server, change->owner);
+  }
+}
+
 static uint64_t quiet_deadline(const wg_nat_probe *probe, const wg_probe_test *test) {
   uint64_t rtt_us = probe->result.rtt_us, spread_us = rtt_us - probe->rtt_least_us;
   if (!sent_out(probe, test)) {
@@ -187,10 +226,11 @@ static uint64_t quiet_deadline(const wg_nat_probe *probe, const wg_probe_test *t
   if (test->kind == WG_PROBE_HAIRPIN) { /* no farther than the NAT */
     return test->last_us + at_least_ms(rtt_us, HAIRPIN_SILENCE_MIN_MS);
   }
-  if (source_is_open(probe, test)) {
+  uint64_t since_us = awaited_since_us(probe, test);
+  if (source_is_open(probe, test) || since_us == UINT64_MAX) {
     return UINT64_MAX;
   }
-  return test->last_us + at_least_ms(2 * (rtt_us + spread_us), QUIET_SILENCE_MIN_MS);
+  return since_us + at_least_ms(2 * (rtt_us + spread_us), QUIET_SILENCE_MIN_MS);
 }
 
 /* When something is to be done about a test: sending it (again), or taking it for silent. */
@@ -264,7 +304,7 @@ static void finish_if_decided(wg_nat_probe *probe) {
 static size_t encode(wg_nat_probe *probe, const wg_probe_test *test) {
   wg_writer writer = wg_writer_init(probe->out, sizeof probe->out);
   wg_stun_begin(&writer, WG_STUN_REQUEST, WG_STUN_BINDING, &test->txid);
-  if (test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH) {
+  if (asks_for_change(test)) {
     uint32_t change = test->kind == WG_PROBE_CHANGE_PORT ? WG_STUN_CHANGE_PORT
                                                          : WG_STUN_CHANGE_PORT | WG_STUN_CHANGE_IP;
     wg_stun_attr_u32(&writer, WG_STUN_CHANGE_REQUEST, change);
@@ -278,6 +318,27 @@ static bool rests(uint64_t due_us, uint64_t now_us, unsigned *rests) {
          (*rests)++ < WG_PROBE_RESTS;
 }
 
+/* What was waited for long enough is silent. Again, because some wait for the end of others. */
+static void end_waiting(wg_nat_probe *probe, uint64_t now_us) {
+  bool any;
+  do {
+    any = false;
+    for (size_t i = 0; i < probe->count; i++) {
+      wg_probe_test *test = &probe->tests[i];
+      uint64_t due_us = test_deadline(probe, test);
+      if (now_us < due_us || !sent_out(probe, test)) {
+        continue;
+      }
+      if (rests(due_us, now_us, &test->rests)) {
+        test->last_us = now_us;
+      } else {
+        test->outcome = WG_PROBE_SILENT;
+        any = true;
+      }
+    }
+  } while (any);
+}
+
 bool wg_nat_probe_output(wg_nat_probe *probe, uint64_t now_us, wg_probe_packet *out) {
   if (!probe->running) {
     return false;
@@ -289,18 +350,11 @@ bool wg_nat_probe_output(wg_nat_probe *probe, uint64_t now_us, wg_probe_packet *
     }
     probe->give_up_us = now_us + SILENCE_MIN_MS * UINT64_C(1000);
   }
+  end_waiting(probe, now_us);
+  call_witness(probe);
   for (size_t i = 0; i < probe->count; i++) {
     wg_probe_test *test = &probe->tests[i];
-    uint64_t due_us = test_deadline(probe, test);
-    if (now_us < due_us) {
-      continue;
-    }
-    if (sent_out(probe, test)) {
-      if (rests(due_us, now_us, &test->rests)) {
-        test->last_us = now_us;
-      } else {
-        test->outcome = WG_PROBE_SILENT;
-      }
+    if (now_us < test_deadline(probe, test) || sent_out(probe, test)) {
       continue;
     }
     test->first_us = test->sent == 0 ? now_us : test->first_us;
@@ -336,7 +390,7 @@ static wg_probe_test *find_test(wg_nat_probe *probe, wg_probe_socket socket, boo
 static bool take_answer(wg_probe_test *test, const wg_stun_message *message,
                         const warp_addr *from) {
   bool from_asked = wg_addr_equal(from, &test->server);
-  bool changes = is_quiet(test);
+  bool changes = asks_for_change(test);
   if (!changes && !from_asked) {
     return false;
   }
@@ -363,6 +417,9 @@ bool wg_nat_probe_may_ask(const warp_addr *server, const warp_addr *other) {
 static void note_round_trip(wg_nat_probe *probe, wg_probe_test *test, uint64_t now_us) {
   wg_probe_result *result = &probe->result;
   test->rtt_us = (uint32_t)clamp(now_us - test->first_us, 1, UINT32_MAX);
+  if (test->kind == WG_PROBE_WITNESS) {
+    return; /* what it waited for is no measure of the path */
+  }
   if (result->rtt_us == 0 || test->rtt_us < probe->rtt_least_us) {
     probe->rtt_least_us = test->rtt_us;
   }
@@ -374,7 +431,7 @@ static void note_round_trip(wg_nat_probe *probe, wg_probe_test *test, uint64_t n
 static void follow_up(wg_nat_probe *probe, const wg_probe_test *test,
                       const wg_stun_message *message) {
   warp_addr other;
-  if (test->kind == WG_PROBE_CHANGE_PORT || test->kind == WG_PROBE_CHANGE_BOTH) {
+  if (asks_for_change(test)) {
     /* Only where it said that it would answer from: a source that it forged is somebody else's. */
     warp_addr same_ip = wg_addr_with_port(&test->server, probe->other.port);
     const warp_addr *told = test->kind == WG_PROBE_CHANGE_PORT ? &same_ip : &probe->other;

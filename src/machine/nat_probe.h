@@ -15,10 +15,12 @@
  * three times and max(300 ms, four times the largest round trip seen) have passed since. Where
  * silence is the usual outcome, the three are sent close together (more of them where packets are
  * lost), and the time is twice the largest round trip and twice the spread of all; it does not end
- * before the address that the answer would come from has answered or was given up. So a slow path
- * is no filter, and a lost packet is none either. Nor is a computer that stood still: an end of
- * waiting that is noticed late proves nothing, because answers may lie unread, and is waited for
- * anew.
+ * before the address that the answer would come from has answered or was given up, nor before a
+ * plain request has been answered (or was given up) that followed the last of them from the same
+ * socket to the same server: until then the server may have had no processor. So a slow path is no
+ * filter, a lost packet is none, and a busy server is none either. Nor is a computer that stood
+ * still: an end of waiting that is noticed late proves nothing, because answers may lie unread, and
+ * is waited for anew.
  */
 #ifndef WG_MACHINE_NAT_PROBE_H
 #define WG_MACHINE_NAT_PROBE_H
@@ -28,9 +30,9 @@
 
 enum {
   WG_PROBE_SERVERS = 4,
-  /* One for each server, three more destinations, three on socket 1 and two that answer there, one
+  /* One for each server, three more destinations, four on socket 1 and two that answer there, one
    * on each other socket, two between sockets 2 and 3. */
-  WG_PROBE_TESTS = 20,
+  WG_PROBE_TESTS = 21,
   WG_PROBE_TIMEOUT_MS = 2000,
   /* An end that is noticed so much later is waited for anew, so many times at most. */
   WG_PROBE_LATE_MS = 20,
@@ -81,6 +83,7 @@ typedef enum wg_probe_kind {
   WG_PROBE_CHANGE_PORT, /* does an answer from the server's other port come through? */
   WG_PROBE_CHANGE_BOTH, /* ... from its other address? */
   WG_PROBE_REUSE,       /* which mapping has the answer to what came in unasked? */
+  WG_PROBE_WITNESS,     /* has the server come to what was asked before this? */
   WG_PROBE_HAIRPIN,     /* does our own external address lead back inside? */
 } wg_probe_kind;
 

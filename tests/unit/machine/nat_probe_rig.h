@@ -57,6 +57,10 @@ typedef struct world {
   uint16_t sent_from[BINDINGS];
   flight flights[FLIGHTS];
   size_t client_packets;
+  /* The server has no processor for so long as soon as a CHANGE-REQUEST comes; we have none for so
+   * long as soon as one left. */
+  unsigned server_stall_ms, own_stall_ms;
+  uint64_t stalled_until_us, held_up;
   wg_nat_probe probe;
 } world;
 
@@ -265,18 +269,50 @@ static void serve(const flight *request) {
 
 /* ---- running --------------------------------------------------------------------------------- */
 
+static bool asks_for_change(const uint8_t *bytes, size_t len) {
+  wg_stun_message message;
+  uint32_t change = 0;
+  assert_int_equal(wg_stun_decode(bytes, len, &message), WARP_OK);
+  return wg_stun_find_u32(&message, WG_STUN_CHANGE_REQUEST, &change);
+}
+
 static void send_output(void) {
   wg_probe_packet packet;
+  unsigned changes = 0;
   while (wg_nat_probe_output(&w.probe, w.now_us, &packet)) {
     warp_addr from = outside_host();
     from.port = map_out(w.probe.local[packet.socket].port, &packet.to);
     if (w.client_packets++ >= w.drop_first) {
       launch(&from, &packet.to, false, packet.bytes, packet.len);
     }
+    changes += asks_for_change(packet.bytes, packet.len);
+  }
+  if (changes > 0 && w.own_stall_ms != 0) {
+    w.now_us += (uint64_t)w.own_stall_ms * MS; /* and then timers come before what has arrived */
+    w.own_stall_ms = 0;
+    send_output();
   }
 }
 
+/* What arrives at a server that has no processor waits, in its order. */
+static bool is_held_up(flight *landed) {
+  if (landed->inward || w.server_stall_ms == 0) {
+    return false;
+  }
+  if (w.stalled_until_us == 0 && asks_for_change(landed->bytes, landed->len)) {
+    w.stalled_until_us = w.now_us + (uint64_t)w.server_stall_ms * MS;
+  }
+  if (w.now_us >= w.stalled_until_us) {
+    return false;
+  }
+  landed->at_us = w.stalled_until_us + w.held_up++;
+  return true;
+}
+
 static void land(flight *landed) {
+  if (is_held_up(landed)) {
+    return;
+  }
   flight packet = *landed;
   landed->used = false;
   warp_addr outside = outside_host();

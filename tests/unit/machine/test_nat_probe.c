@@ -98,6 +98,27 @@ static void test_lost_packets(void **state) {
   assert_in_range(wrong, 0, 3);
 }
 
+/* Neither a server's answer that is late because it has no processor, nor one that has come while
+ * we had none, is taken for a filter. */
+static void test_a_busy_machine_is_no_filter(void **state) {
+  (void)state;
+  for (uint8_t filtering = 1; filtering <= 3; filtering++) {
+    for (unsigned stall_ms = 10; stall_ms <= 400; stall_ms += 30) {
+      reset(1, filtering, WARP_ALLOC_PRESERVING);
+      w.server_stall_ms = stall_ms;
+      unsigned ms = measure();
+      check_axes(1, filtering, WARP_ALLOC_PRESERVING);
+      assert_in_range(ms, 0, 8 * RTT_MS + 5 * stall_ms);
+    }
+    for (unsigned stall_ms = 10; stall_ms <= 2000; stall_ms += 110) {
+      reset(1, filtering, WARP_ALLOC_PRESERVING);
+      w.own_stall_ms = stall_ms;
+      measure();
+      check_axes(1, filtering, WARP_ALLOC_PRESERVING);
+    }
+  }
+}
+
 static void test_the_first_packets_are_lost(void **state) {
   (void)state;
   reset(2, 2, WARP_ALLOC_RANDOM);
@@ -208,6 +229,7 @@ int main(void) {
       cmocka_unit_test(test_slow_paths_are_no_filters),
       cmocka_unit_test(test_standing_still_is_no_filter),
       cmocka_unit_test(test_lost_packets),
+      cmocka_unit_test(test_a_busy_machine_is_no_filter),
       cmocka_unit_test(test_the_first_packets_are_lost),
       cmocka_unit_test(test_hairpin),
       cmocka_unit_test(test_reuse),

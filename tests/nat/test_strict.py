@@ -4,7 +4,7 @@ everything."""
 
 import pytest
 
-PAIR = ["--a", "open", "--b", "restricted", "--rtt", "10", "--strict", "--event", "go:stop-broker"]
+PAIR = ["--a", "open", "--b", "restricted", "--rtt", "10", "--strict", "--event", "ready:stop-broker"]
 PHASES = ["direct", "punch", "spray", "relay"]
 
 

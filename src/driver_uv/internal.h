@@ -58,6 +58,7 @@ struct wg_uv_env {
   uv_timer_t timer;  /* armed to the earliest deadline of base.timers */
   uint64_t armed_us; /* that deadline; UINT64_MAX when it is not armed */
   uint64_t alive_us; /* when it was armed last, or that deadline where it had passed */
+  uint64_t heard_us; /* what was put off after a standstill is due by then */
   bool firing;       /* timers are running: re-arming waits until they are through */
 
   wg_uv_workers *workers;   /* where they leave their results */

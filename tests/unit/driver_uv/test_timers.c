@@ -171,6 +171,21 @@ static void test_stopping_another_that_is_due(void **state) {
   assert_false(p[1].fired);
 }
 
+/* Whoever turns the loop ten times a second finds every timer late, and every timer fires. */
+static void test_a_loop_that_is_always_late(void **state) {
+  world *w = *state;
+  enum { TURNS = 10 };
+  probe p[2] = {{w, .id = 0}, {w, .id = 1}};
+  wg_timer_start(w->env, &p[0].timer, 10000, on_fire, &p[0]);
+  wg_timer_start(w->env, &p[1].timer, 20000, on_fire, &p[1]);
+  for (int turn = 0; turn < TURNS; turn++) {
+    uv_sleep(100);
+    uv_run(&w->uv, UV_RUN_NOWAIT);
+  }
+  assert_int_equal(order_len, 2);
+  assert_int_equal(order[0], 0);
+}
+
 static void test_clocks(void **state) {
   world *w = *state;
   uint64_t first_us = wg_now_us(w->env);
@@ -202,6 +217,7 @@ int main(void) {
       TEST(test_zero_delays_do_not_starve_sockets),
       TEST(test_answers_go_before_deadlines_that_were_slept_through),
       TEST(test_stopping_another_that_is_due),
+      TEST(test_a_loop_that_is_always_late),
       TEST(test_clocks),
       TEST(test_randomness),
   };

@@ -45,11 +45,15 @@ static void format(const struct sockaddr_in *at, char out[32]) {
   snprintf(out, 32, "%s:%u", inet_ntoa(at->sin_addr), ntohs(at->sin_port));
 }
 
-/* A binding request, and the XOR-MAPPED-ADDRESS of its answer (RFC 8489 5, 14.2). */
+/* A binding request, and the XOR-MAPPED-ADDRESS of its answer (RFC 8489 5, 14.2). What is sent
+ * again is the same transaction, so that a late answer to the first one will do (RFC 8489 6.2.1).
+ */
 static bool ask_stun(const struct sockaddr_in *server) {
   uint8_t request[20] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}, answer[512];
   struct sockaddr_in outside = {.sin_family = AF_INET};
-  for (int i = 0; i < STUN_TRIES && getrandom(request + 8, 12, 0) == 12; i++) {
+  if (getrandom(request + 8, 12, 0) != 12)
+    return false;
+  for (int i = 0; i < STUN_TRIES; i++) {
     sendto(fd, request, sizeof request, 0, (const struct sockaddr *)server, sizeof *server);
     if (poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, STUN_WAIT_MS) != 1)
       continue;

@@ -74,11 +74,10 @@ static void test_tcp_counts_as_udp_does_when_connections_overtook_each_other(voi
   assert_int_equal(tcp.step, 5);
 }
 
-/* One answered test from each of so many sockets, whose outside ports lie far from each other but
- * for those of the first `kept` sockets, which are the inside ones. */
-static uint8_t allocation_of(size_t sockets, size_t kept) {
+/* What follows from one answered test of each of so many sockets. */
+static warp_nat_axes seen_at(const uint16_t *ports, size_t count) {
   wg_probe_test tests[WG_PROBE_TESTS] = {0};
-  for (size_t i = 0; i < sockets; i++) {
+  for (size_t i = 0; i < count; i++) {
     wg_probe_test *test = &tests[i];
     test->outcome = WG_PROBE_ANSWERED;
     test->sent = 1;
@@ -86,9 +85,27 @@ static uint8_t allocation_of(size_t sockets, size_t kept) {
     assert_int_equal(warp_addr_parse("203.0.113.101:5000", &test->mapped), WARP_OK);
     assert_int_equal(warp_addr_parse("192.0.2.1:3478", &test->server), WARP_OK);
     test->local.port = (uint16_t)(40000 + i);
-    test->mapped.port = i < kept ? test->local.port : (uint16_t)(5000 + 3571 * (i * i % 17));
+    test->mapped.port = ports[i];
   }
-  return wg_nat_infer(tests, sockets).allocation;
+  return wg_nat_infer(tests, count);
+}
+
+/* The first `kept` sockets have their inside port, the others any. */
+static uint8_t allocation_of(size_t sockets, size_t kept) {
+  uint16_t ports[] = {5000, 60000, 9000, 31000, 2000, 51000, 17000, 44000};
+  for (size_t i = 0; i < kept; i++)
+    ports[i] = (uint16_t)(40000 + i);
+  return seen_at(ports, sockets).allocation;
+}
+
+static void test_one_step_back_among_others(void **state) {
+  (void)state;
+  static const uint16_t overtaken[] = {30000, 30003, 30009, 30006, 30012, 30018, 30021, 30024};
+  static const uint16_t drawn_of_512[] = {30013, 30040, 30101, 30198, 30007, 30077, 30125, 30180};
+  warp_nat_axes counter = seen_at(overtaken, 8);
+  assert_int_equal(counter.allocation, WARP_ALLOC_SEQUENTIAL);
+  assert_int_equal(counter.step, 3);
+  assert_int_equal(seen_at(drawn_of_512, 8).allocation, WARP_ALLOC_RANDOM);
 }
 
 static void test_a_port_that_is_the_inside_one_by_chance(void **state) {
@@ -111,6 +128,7 @@ int main(void) {
       cmocka_unit_test(test_what_tcp_has_shown_itself_stands),
       cmocka_unit_test(test_tcp_counts_as_udp_does_when_connections_overtook_each_other),
       cmocka_unit_test(test_a_port_that_is_the_inside_one_by_chance),
+      cmocka_unit_test(test_one_step_back_among_others),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,10 +13,11 @@
 #include <netinet/in.h>
 
 enum {
-  LOAD_LANES_MAX = 64,    /* so many long requests fit into a usual socket buffer at once */
-  LOAD_SEQUENCES = 2,     /* records there are, with sequence 1 and 2 */
-  LOAD_RESEND_MS = 500,   /* loopback loses only what overflows a socket's buffer */
-  LOAD_SILENCE_MS = 8000, /* then the server counts as gone */
+  LOAD_LANES_MAX = 64,      /* so many long requests fit into a usual socket buffer at once */
+  LOAD_SEQUENCES = 2,       /* records there are, with sequence 1 and 2 */
+  LOAD_RESEND_MS = 500,     /* loopback loses only what overflows a socket's buffer */
+  LOAD_SILENCE_MS = 100000, /* then the server hangs: one that is gone is refused at once, and one
+                               whose disk is busy may take long to synchronise it */
 };
 
 /* One request. */

@@ -86,7 +86,7 @@ static void a_link_carries_ipv6(void **state) {
   int b = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ns_leave();
   assert_int_equal(bind(b, (struct sockaddr *)&to, sizeof to), 0);
-  struct timeval patience = {.tv_usec = 500000};
+  struct timeval patience = {.tv_sec = WAIT_MS / 1000};
   setsockopt(b, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   assert_int_equal(sendto(a, "x", 1, 0, (struct sockaddr *)&to, sizeof to), 1);
   assert_int_equal(recv(b, &byte, 1, 0), 1);

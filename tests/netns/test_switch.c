@@ -101,15 +101,16 @@ enum { NUMBERS = 100 };
 /* Sends numbered packets from a to b and notes which of them arrived, and how often. A last packet
  * without impairment says that nothing more will come. */
 static void count_arrivals(bench *on, ns_impairment what, uint8_t times[NUMBERS]) {
+  ns_switch_counters before, seen;
   memset(times, 0, NUMBERS);
   ns_switch_impair(on->sw, on->to_a, on->to_b, &what);
+  ns_switch_counters_get(on->sw, &before); /* there may have been other packets */
   for (int i = 0; i < NUMBERS; i++)
     udp_send(on->a, IP_B, PORT, &i, sizeof i);
-  ns_switch_counters seen;
   do { /* all of them must be decided before the impairment ends */
     usleep(1000);
     ns_switch_counters_get(on->sw, &seen);
-  } while (seen.received < NUMBERS);
+  } while (seen.received < before.received + NUMBERS);
   ns_switch_impair(on->sw, on->to_a, on->to_b, &(ns_impairment){.delay_ms = 50});
   int number = NUMBERS;
   udp_send(on->a, IP_B, PORT, &number, sizeof number);
@@ -226,7 +227,7 @@ static void limits_the_rate(void **state) {
     assert_int_equal(recv(on.b, packet, sizeof packet, 0), sizeof packet);
   double took_ms = now_ms() - start_ms;
   print_message("  416.8 kbit at 4 Mbit/s took %.1f ms\n", took_ms);
-  assert_true(took_ms > 100 && took_ms < 4000);
+  assert_true(took_ms > 100);
   bench_close(&on);
 }
 
@@ -307,7 +308,7 @@ static void a_removed_port_gets_nothing_that_waited_for_it(void **state) {
   ns_error error;
   ns_switch_counters seen;
   char got[8];
-  struct timeval patience = {.tv_usec = 150000};
+  const struct timeval patience = {.tv_usec = 150000}, usual = {.tv_sec = WAIT_MS / 1000};
   bench_open(&on, 1);
   impair_both(&on, (ns_impairment){.delay_ms = 3000});
   udp_send(on.a, IP_B, PORT, "old", 3);
@@ -315,16 +316,17 @@ static void a_removed_port_gets_nothing_that_waited_for_it(void **state) {
   do
     ns_switch_counters_get(on.sw, &seen);
   while (seen.received < 2);
+  /* Of the same direction, for packets to come: nobody waits so long here. */
+  ns_switch_impair(on.sw, on.to_a, on.to_b, &(ns_impairment){.delay_ms = 10 * WAIT_MS});
   ns_switch_remove_port(on.sw, on.to_b);
   assert_int_equal(ns_switch_add_port(on.sw, W_TO_B, &error), on.to_b);
   assert_int_equal(recv(on.a, got, sizeof got, 0), 4);
   setsockopt(on.b, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   assert_int_equal(recv(on.b, got, sizeof got, 0), -1);
-  double start_ms = now_ms(); /* the new port has no impairment */
-  udp_send(on.a, IP_B, PORT, "new", 3);
+  setsockopt(on.b, SOL_SOCKET, SO_RCVTIMEO, &usual, sizeof usual);
+  udp_send(on.a, IP_B, PORT, "new", 3); /* the new port has no impairment */
   assert_int_equal(recv(on.b, got, sizeof got, 0), 3);
   assert_memory_equal(got, "new", 3);
-  assert_true(now_ms() - start_ms < 3000);
   ns_switch_remove_port(on.sw, on.to_b);
   ns_switch_remove_port(on.sw, on.to_b); /* again: nothing */
   ns_switch_remove_port(on.sw, -1);

@@ -2,6 +2,7 @@
 (What it measures of NATs is tested in the laboratory: tests/nat/test_check.py.)"""
 
 import json
+import time
 
 from ports import nobody
 
@@ -27,13 +28,15 @@ def test_all_servers_answer(warpgate, broker, turn, names):
     servers = {"broker": broker.open, "stun": turn.stun, "turn": turn.with_password("laboratory"),
                "names": names}
     options = [f"--{kind}={server}" for kind, server in servers.items()]
+    began = time.monotonic()
     done = warpgate("check", "--loopback", "--json", *options)
+    whole_ms = (time.monotonic() - began) * 1000
     assert done.status == 0, done.err
     found = result(done)
     assert {s["kind"]: (s["server"], s["status"]) for s in found["servers"]} == {
         "broker": (broker.open, "WARP_OK"), "stun": (turn.stun, "WARP_OK"),
         "turn": (turn.stun, "WARP_OK"), "names": (names, "WARP_OK")}
-    assert all(0 < s["ms"] < 2500 for s in found["servers"])
+    assert all(0 < s["ms"] < whole_ms for s in found["servers"])
     (interface,) = [i for i in found["interfaces"] if i["family"] == 4]
     for transport in ("udp", "tcp"):
         assert interface[transport]["translation"] == "none"

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -96,14 +97,16 @@ def test_several_at_once(warpgate, echo):
 
 
 def test_events_say_how_it_went(warpgate, echo):
+    began = time.monotonic()
     done = connect(warpgate, echo, "--json", input=b"x")
+    whole_ms = (time.monotonic() - began) * 1000
     assert done.out == b"x"
     phases = [e["phase"] for e in done.events if e["event"] == "start"]
     assert phases[0] == "load_network_interfaces" and phases[-1] == "finalize_port_forwarding"
     connected = done.event("connected")
     assert connected["path"] == "direct" and connected["winner"] == "direct_connect"
     assert connected["transport"] == "tcp" and connected["kind"] == "stream"
-    assert 0 < connected["ms"] < 10000 and connected["family"] in (4, 6)
+    assert 0 < connected["ms"] < whole_ms and connected["family"] in (4, 6)
     (won,) = (row for row in connected["report"] if row["status"] == "WARP_OK")
     assert won["plugin"] == "direct_connect" and won["ms"] > 0
     theirs = echo.event("connected")

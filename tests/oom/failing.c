@@ -296,7 +296,7 @@ static void tell_where(void) {
 static bool is_all_freed(size_t before) {
   struct timespec limit;
   clock_gettime(CLOCK_REALTIME, &limit);
-  limit.tv_sec += 5;
+  limit.tv_sec += 60;
   pthread_mutex_lock(&lock);
   int error = 0;
   while (oom_blocks_count() > before && error == 0)

@@ -99,10 +99,15 @@ void wg_server_up(wg_opened *client) {
   wg_pipe_leave(server);
 }
 
-void wg_server_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
-  wg_opened *opened = arg;
+/* The server stays what it is while this runs, whatever its callback does. */
+static void accept_client(wg_opened *opened, wg_tcp *tcp, const warp_addr *from) {
   warp_pipe *server = opened->pipe, *client = NULL;
   const wg_env_ops *ops = server->env->ops;
+  /* At a listener that was given a client may wait already, and be seen before the application was
+   * told that it is open. */
+  if (server->state == WG_PIPE_HANDSHAKE) {
+    wg_opened_ready(opened);
+  }
   int status = server->state == WG_PIPE_OPEN && !opened->conf.sock_only ? WARP_OK : WARP_STATE;
   if (status == WARP_OK) {
     status = adopt_client(opened, tcp, from, &client);
@@ -117,6 +122,14 @@ void wg_server_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
   wg_pipe_enter(client);
   wg_plain_connected(client->opened);
   wg_pipe_leave(client);
+}
+
+void wg_server_accept(void *arg, wg_tcp *tcp, const warp_addr *from) {
+  wg_opened *opened = arg;
+  warp_pipe *server = opened->pipe;
+  wg_pipe_enter(server);
+  accept_client(opened, tcp, from);
+  wg_pipe_leave(server);
 }
 
 /* ---- the server ------------------------------------------------------------------------------ */

@@ -345,6 +345,34 @@ static void test_tls_over_sockets_of_the_program(void **state) {
   tls_over_sockets(*state, LISTENING);
 }
 
+/* The loop may see the client before the pipe has said that it is open. */
+static void test_a_client_that_waits_at_a_given_listener(void **state) {
+  world *w = *state;
+  warp_addr at, from;
+  int listener = bound_socket(SOCK_STREAM, &at), dialled = bound_socket(SOCK_STREAM, &from);
+  assert_int_equal(listen(listener, 1), 0);
+  connect_to(dialled, &at);
+  end *server = new_end();
+  server->want = 5;
+  warp_pipe_options serving = {.transport = WARP_TCP,
+                               .use_socket = true,
+                               .socket = listener,
+                               .on_msg = on_msg,
+                               .on_up = on_up,
+                               .arg = server};
+  assert_int_equal(warp_pipe_open(w->loop, &serving, on_open, server, &server->pipe), WARP_OK);
+  uv_sleep(100); /* so that what was to be said is late */
+  run_until(w, &server->opened);
+  assert_int_equal(server->open_status, WARP_OK);
+  run_until(w, &server->up);
+  assert_int_equal(send(dialled, "hello", 5, MSG_NOSIGNAL), 5);
+  run_until(w, &server->got);
+  assert_memory_equal(server->data, "hello", 5);
+  close(dialled);
+  run_until(w, &server->ended);
+  drop(server);
+}
+
 static bool is_open(int fd) {
   return fcntl(fd, F_GETFD) >= 0;
 }
@@ -502,6 +530,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(test_sockets_of_the_program, world_up, world_down),
       cmocka_unit_test_setup_teardown(test_sockets_of_the_program_over_ipv6, world_up, world_down),
       cmocka_unit_test_setup_teardown(test_tls_over_sockets_of_the_program, world_up, world_down),
+      cmocka_unit_test_setup_teardown(test_a_client_that_waits_at_a_given_listener, world_up,
+                                      world_down),
       cmocka_unit_test_setup_teardown(test_a_socket_that_cannot_be_used_stays_the_programs,
                                       world_up, world_down),
       cmocka_unit_test_setup_teardown(test_do_close_says_whose_it_is_after_a_failure, world_up,

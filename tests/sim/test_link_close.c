@@ -133,6 +133,21 @@ static void test_a_program_that_takes_its_time(void **state) {
   }
 }
 
+/* The peer hears at once that this was no close, though nothing below the link has an end. */
+static void test_an_abort_is_heard(void **state) {
+  (void)state;
+  stage on;
+  set_up(&on);
+  warp_link_abort(on.a.link, on_closed, &on.a);
+  assert_false(on.a.closed);
+  (void)ms_until(&on, &on.a.closed);
+  assert_int_equal(on.a.closed_status, WARP_CANCELED);
+  assert_in_range(ms_until(&on, &on.b.closed), 1, 2 * SIM_LATENCY_US / 1000 + 1);
+  assert_int_equal(on.b.end_status, WARP_RESET);
+  assert_int_equal(on.b.closed_status, WARP_RESET);
+  tear_down(&on);
+}
+
 /* Both at once: each has said that it closes before it heard the same. */
 static void test_both_close_at_once(void **state) {
   (void)state;
@@ -191,6 +206,7 @@ int main(void) {
       cmocka_unit_test(test_who_closes_says_so_last),
       cmocka_unit_test(test_the_last_packet_is_lost),
       cmocka_unit_test(test_a_program_that_takes_its_time),
+      cmocka_unit_test(test_an_abort_is_heard),
       cmocka_unit_test(test_both_close_at_once),
       cmocka_unit_test(test_what_is_lost_before_comes_again),
       cmocka_unit_test(test_the_path_is_cut),

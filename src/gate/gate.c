@@ -15,8 +15,9 @@ struct warp_gate {
   bool renewed;    /* registered once more, because the record changed meanwhile */
   bool registered; /* it was tried, and came to `name_status` */
   int name_status;
-  bool closing; /* the node is */
-  bool closed;  /* by the program */
+  unsigned withdrawing; /* names that are being taken back, because it could not open */
+  bool closing;         /* the node is */
+  bool closed;          /* by the program */
   char name[WARP_PEER_NAME_LEN];
   wg_name_set names;
   warp_gate_on_link on_link;
@@ -67,6 +68,33 @@ static void shut(warp_gate *gate, int status) {
   warp_node_close(gate->node, free_gate, gate);
 }
 
+static void on_withdrawn(void *arg, int status, const uint8_t *record, size_t len) {
+  (void)status;
+  (void)record;
+  (void)len;
+  warp_gate *gate = arg;
+  gate->withdrawing--;
+  if (gate->withdrawing == 0 && !gate->closing)
+    shut(gate, gate->status);
+}
+
+static void withdraw(warp_gate *gate, const char *name) {
+  if (warp_node_unregister(gate->node, name, on_withdrawn, gate) == WARP_OK)
+    gate->withdrawing++;
+}
+
+/* Names that servers have taken must not lead to a node that is gone. They are asked once, and not
+ * waited for longer than a server may take to answer anything. */
+static void fail(warp_gate *gate, int status) {
+  gate->status = status;
+  if (gate->renewed) /* it was registered at first */
+    withdraw(gate, gate->name);
+  if (wg_node_has_nickname(gate->node))
+    withdraw(gate, warp_node_nickname(gate->node));
+  if (gate->withdrawing == 0)
+    shut(gate, status);
+}
+
 static void on_registered(void *arg, int status, const uint8_t *record, size_t len);
 
 /* Once both are known, the node's start and what became of the name. */
@@ -85,7 +113,7 @@ static void settle(warp_gate *gate) {
   if (status == WARP_OK)
     complete(gate, WARP_OK);
   else
-    shut(gate, status);
+    fail(gate, status);
 }
 
 static void on_registered(void *arg, int status, const uint8_t *record, size_t len) {

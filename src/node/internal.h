@@ -43,6 +43,13 @@ enum {
 
 typedef enum wg_node_state { WG_NODE_STARTING, WG_NODE_RUNNING, WG_NODE_CLOSING } wg_node_state;
 
+/* What was left out, for the start event: the first one with its reason, the others by number. */
+typedef struct wg_refusals {
+  unsigned count;
+  int status;
+  char first[WG_PLUGIN_WHY_LEN];
+} wg_refusals;
+
 /* A server's name that is looked up until it is found. */
 typedef struct wg_lookup {
   warp_node *node;
@@ -99,6 +106,7 @@ struct warp_node {
   wg_list strings;
   wg_settings settings;
   wg_plugin_set plugins;
+  wg_refusals refusals; /* of plugins */
   wg_node_state state;
   warp_node_on_start on_start;
   void *on_start_arg;
@@ -233,9 +241,12 @@ void wg_node_watch_started(warp_node *node);
 
 /* ---- what steps share ------------------------------------------------------------------------ */
 
-/* Reads the settings that a person wrote; what is wrong is logged: WARP_INVALID. With a
- * plugin directory that waits for its plugins, because they have settings too. (plugins.c) */
-int wg_node_read_settings(warp_node *node);
+/* The built-in plugins, those of the plugin directory, and the settings that a person wrote for
+ * them; what is wrong with these is logged: WARP_INVALID. (plugins.c) */
+int wg_node_load_plugins(warp_node *node);
+/* The same where there is a directory, which may have much to say, before the first step: a start
+ * that these settings end has then told nobody of itself. (plugins.c) */
+void wg_node_check_plugins(warp_node *node);
 
 /* What the router opened and strangers really reach; NULL: nothing, or only up to another NAT. */
 const warp_addr *wg_opening_address(const wg_opening *opening);

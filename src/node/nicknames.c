@@ -22,6 +22,10 @@ void wg_node_also_register(warp_node *node, const char *name, warp_on_name cb, v
   node->also_arg = arg;
 }
 
+bool wg_node_has_nickname(const warp_node *node) {
+  return node->nickname_kept;
+}
+
 bool wg_node_also_stands(const warp_node *node) {
   return node->also_sequence == node->record.sequence;
 }

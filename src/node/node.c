@@ -21,11 +21,10 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
   int status = wg_node_copy_conf(node, conf);
   if (status == WARP_OK && node->conf.seed == 0)
     status = env->ops->random(env, &node->conf.seed, sizeof node->conf.seed);
-  wg_plugin_set_init(&node->plugins);
   wg_list_init(&node->kept);
   wg_list_init(&node->awaited);
   if (status == WARP_OK && conf->plugin_dir == NULL)
-    status = wg_node_read_settings(node);
+    status = wg_node_load_plugins(node);
   if (status != WARP_OK) {
     wg_node_free_conf(node);
     free(node);

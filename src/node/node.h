@@ -13,6 +13,8 @@ int wg_node_start(wg_env *env, const warp_conf *conf, warp_node_on_start cb, voi
  * the name is borrowed. The start does not wait for `cb`, which runs once, unless the start fails
  * before. */
 void wg_node_also_register(warp_node *node, const char *name, warp_on_name cb, void *arg);
+/* Have servers taken the derived name? */
+bool wg_node_has_nickname(const warp_node *node);
 /* Is what was registered so still the node's record? */
 bool wg_node_also_stands(const warp_node *node);
 

@@ -16,7 +16,7 @@ typedef struct start_row {
 } start_row;
 
 static const start_row rows[] = {
-    {.begin = {wg_node_load_interfaces}},
+    {.begin = {wg_node_load_interfaces}, .first = wg_node_check_plugins},
     {.begin = {wg_node_load_machine}},
     {.begin = {wg_node_load_key}},
     {.begin = {wg_node_init_clock, wg_node_measure, wg_node_setup_signal},

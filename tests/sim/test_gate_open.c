@@ -1,6 +1,8 @@
 /* Gates that open: what that means, what keeps them from it, and those that are closed before. */
 #include "gatekeeper.h"
 
+#include <stdio.h>
+
 /* The name belongs to another key: the gate does not open. */
 static void test_name_taken(void **state) {
   (void)state;
@@ -51,6 +53,93 @@ static void on_found_record(void *arg, int status, const uint8_t *record, size_t
   self->len = len;
   if (status == WARP_OK)
     memcpy(self->bytes, record, len);
+}
+
+static int look_up(gatekeeper *by, const char *name) {
+  found_record found = {.status = 1};
+  assert_int_equal(warp_node_lookup(warp_gate_node(by->gate), name, on_found_record, &found),
+                   WARP_OK);
+  run(by, 5 * second);
+  return found.status;
+}
+
+/* What can be seen to be wrong is seen before anybody is told of the name. */
+static void test_a_wrong_setting_registers_nothing(void **state) {
+  (void)state;
+  static const char *const wrong[] = {"udp_punch.nothing=1", NULL};
+  peers both;
+  registry names_server;
+  gatekeeper alice, bob;
+  peers_build(&both, "open", "open", 3);
+  start_registry(&names_server, both.net.server);
+  open_gate(&bob, &both, &both.b, "bob");
+  run(&bob, 10 * second);
+  both.a.conf.plugin_dir = "plugins"; /* so that the start has to look */
+  both.a.conf.settings = wrong;
+  sim_host_set_modules(both.a.host, NULL, 0);
+  open_gate(&alice, &both, &both.a, "alice");
+  run(&alice, 10 * second);
+  assert_int_equal(alice.opened, 1);
+  assert_int_equal(alice.open_status, WARP_INVALID);
+  assert_int_equal(look_up(&bob, "alice"), WARP_NOT_FOUND);
+  close_gate(&bob);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
+/* A gate that cannot open has its node's own name registered already, which goes with it. */
+static void test_what_was_registered_is_taken_back(void **state) {
+  (void)state;
+  peers both;
+  registry names_server;
+  gatekeeper alice, thief;
+  char nickname[WARP_PEER_NAME_LEN];
+  peers_build(&both, "open", "open", 3);
+  start_registry(&names_server, both.net.server);
+  open_gate(&alice, &both, &both.a, "alice");
+  run(&alice, 10 * second);
+  assert_true(both.b.conf.enable_nickname);
+  open_gate(&thief, &both, &both.b, "alice");
+  while (thief.opened == 0 && warp_node_port(warp_gate_node(thief.gate)) == 0)
+    run(&thief, 1000);
+  assert_int_equal(thief.opened, 0); /* it is about to fail */
+  snprintf(nickname, sizeof nickname, "%s", warp_node_nickname(warp_gate_node(thief.gate)));
+  run(&thief, 10 * second);
+  assert_int_equal(thief.open_status, WARP_NAME_TAKEN);
+  assert_int_equal(look_up(&alice, nickname), WARP_NOT_FOUND);
+  assert_int_equal(look_up(&alice, "alice"), WARP_OK); /* and not what is another's */
+  close_gate(&alice);
+  stop_registry(&names_server);
+  peers_free(&both);
+}
+
+/* The server is gone when the name is to be registered once more, and cannot be asked to forget it:
+ * that takes no longer than asking a server may. Closed meanwhile, it is closed at once. */
+static void test_taking_back_has_its_time(void **state) {
+  (void)state;
+  for (unsigned closed = 0; closed < 2; closed++) {
+    peers both;
+    registry names_server;
+    gatekeeper alice;
+    peers_build(&both, "port-restricted", "open", 3);
+    sim_router router = {.protocol = "NAT-PMP", .delay_ms = 400};
+    sim_network_set_router(both.net.site_a, &router);
+    both.a.conf.server_timeout_ms = 2000;
+    start_registry(&names_server, both.net.server);
+    open_gate(&alice, &both, &both.a, "alice");
+    while (alice.opened == 0 && warp_node_port(warp_gate_node(alice.gate)) == 0)
+      run(&alice, 1000);
+    assert_int_equal(alice.opened, 0); /* it registers what the router has opened */
+    stop_registry(&names_server);
+    run(&alice, 2 * second + second / 2);
+    assert_int_equal(alice.opened, 0);
+    if (closed != 0)
+      close_gate(&alice);
+    run(&alice, 2 * second);
+    assert_int_equal(alice.opened, 1);
+    assert_int_equal(alice.open_status, closed != 0 ? WARP_CANCELED : WARP_TIMEOUT);
+    peers_free(&both);
+  }
 }
 
 /* Open means registered with what is true then, whenever in the start the router has opened the
@@ -145,6 +234,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_name_taken),
       cmocka_unit_test(test_a_dead_server_is_waited_for_once),
+      cmocka_unit_test(test_a_wrong_setting_registers_nothing),
+      cmocka_unit_test(test_what_was_registered_is_taken_back),
+      cmocka_unit_test(test_taking_back_has_its_time),
       cmocka_unit_test(test_open_means_registered_as_it_is),
       cmocka_unit_test(test_closed_while_opening),
       cmocka_unit_test(test_closed_while_failing),

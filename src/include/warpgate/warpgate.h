@@ -888,7 +888,8 @@ typedef void (*warp_gate_on_open)(void *arg, warp_gate *gate, int status);
  * WARP_NOT_FOUND (no interface with a MAC address and no hardware identifiers). The callback's:
  * those of warp_node_start and warp_node_register, as WARP_NAME_TAKEN, WARP_QUOTA, WARP_NO_SERVER
  * and WARP_TIMEOUT; on error the gate is freed, `*out` must not be touched any more, and another
- * may be opened at once. */
+ * may be opened at once; the names that were registered meanwhile have been taken back, as far as
+ * their servers answered within `server_timeout_ms`. */
 WARP_API int warp_gate_open(warp_loop *loop, const char *name, const warp_conf *conf,
                             warp_gate_on_open cb, void *arg, warp_gate **out);
 /* Closes the node below and frees the gate; `cb` (may be NULL) runs last. Does nothing on NULL or

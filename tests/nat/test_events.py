@@ -58,7 +58,7 @@ def test_a_host_gets_another_address(natsim, side, profile, path):
     (trial,) = natsim.trials("run", "--a", profile, "--b", profile, "--event",
                              f"ready:readdress-{side}")
     assert trial["events"][0]["at_ms"] < 0
-    assert (trial["outcome"], trial["path"]) == ("connected", path)
+    assert (trial["outcome"], trial["path"]) == ("connected", path), trial
     gone = [row for row in trial["attempts"]["a"] if row["status"] == "WARP_ADDR_NOT_AVAILABLE"]
     assert bool(gone) == (side == "a")
 

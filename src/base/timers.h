@@ -18,7 +18,8 @@ typedef struct wg_timer {
   uint64_t order;
   struct wg_timer *child, *next, *prev; /* prev: left sibling, or parent for the first child */
   bool running;
-  bool due; /* picked by wg_timers_run, not fired yet */
+  bool at_once; /* to be set once started: a next step rather than an end of waiting */
+  bool due;     /* picked by wg_timers_run, not fired yet */
   wg_timer_cb cb;
   void *arg;
 } wg_timer;

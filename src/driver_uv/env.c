@@ -41,18 +41,21 @@ static void arm(wg_uv_env *env, unsigned floor_ms);
  * sockets, so that every request under way would be given up with its answer waiting. What became
  * due since the loop was last seen alive is spread over as much time again, or a round trip: in its
  * order, and with room in between for what one step of a conversation leads to. Once only: a
- * program that turns its loop ten times a second is late each time. */
-static void hear_first(wg_uv_env *env, uint64_t late_us, uint64_t now) {
+ * program that turns its loop ten times a second is late each time. What was to be done at once is
+ * due at the time returned: a pipe is open before anything arrives at it. */
+static uint64_t hear_first(wg_uv_env *env, uint64_t late_us, uint64_t now) {
   wg_timers *timers = &env->base.timers;
   uint64_t hearing_us = late_us < HEARING_MAX_US ? late_us : HEARING_MAX_US;
   uint64_t away_us = now - env->alive_us;
-  env->heard_us = now + 1 + hearing_us;
+  uint64_t at_once_us = now + 1;
+  env->heard_us = at_once_us + 1 + hearing_us;
   while (timers->root != NULL && timers->root->deadline_us <= now) {
     wg_timer *timer = timers->root;
     uint64_t since_us = timer->deadline_us > env->alive_us ? timer->deadline_us - env->alive_us : 0;
-    wg_timers_start(timers, timer, now + 1 + hearing_us * since_us / away_us, timer->cb,
-                    timer->arg);
+    uint64_t heard_us = at_once_us + 1 + hearing_us * since_us / away_us;
+    wg_timers_start(timers, timer, timer->at_once ? at_once_us : heard_us, timer->cb, timer->arg);
   }
+  return at_once_us;
 }
 
 static void on_timer(uv_timer_t *timer) {
@@ -60,13 +63,11 @@ static void on_timer(uv_timer_t *timer) {
   uint64_t now = now_us(&env->base), due_us = env->armed_us;
   env->armed_us = UINT64_MAX;
   if (due_us > env->heard_us && now > due_us && now - due_us >= HELD_UP_US) {
-    hear_first(env, now - due_us, now);
-    arm(env, 1);
-    return;
+    now = hear_first(env, now - due_us, now);
   }
   env->firing = true;
   wg_uv_turn_begin(env);
-  wg_timers_run(&env->base.timers, now_us(&env->base));
+  wg_timers_run(&env->base.timers, now);
   wg_uv_turn_end(env);
   env->firing = false;
   /* libuv runs what is due within one pass, so that a timer of 0 ms that comes back for ever would

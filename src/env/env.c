@@ -14,6 +14,7 @@ void wg_timer_start(wg_env *env, wg_timer *timer, uint64_t delay_us, wg_timer_cb
   uint64_t now_us = wg_now_us(env);
   uint64_t deadline_us = delay_us > UINT64_MAX - now_us ? UINT64_MAX : now_us + delay_us;
   wg_timers_start(&env->timers, timer, deadline_us, cb, arg);
+  timer->at_once = delay_us == 0;
   tell_driver(env);
 }
 

@@ -155,6 +155,27 @@ static void test_answers_go_before_deadlines_that_were_slept_through(void **stat
   w->ops->udp_close(a.udp);
 }
 
+/* But what was to be done at once is done, before anything else arrives. */
+static void test_next_steps_are_not_put_off(void **state) {
+  world *w = *state;
+  asker a = {.deadline = {w}, .local = wg_addr_loopback(WARP_IP4, 0)};
+  assert_int_equal(w->ops->udp_open(w->env, &a.local, 0, on_answer, &a, &a.udp), WARP_OK);
+  w->ops->udp_local(a.udp, &a.local);
+  probe waits = {w, .id = 1};
+  wg_timer_start(w->env, &waits.timer, 1000, on_fire, &waits);
+  wg_timer_start(w->env, &a.deadline.timer, 0, on_asker_deadline, &a);
+  assert_int_equal(w->ops->udp_send(a.udp, &a.local, "x", 1), WARP_OK);
+  uint64_t awake_us = wg_now_us(w->env) + 100000;
+  while (wg_now_us(w->env) < awake_us) {
+    uv_sleep(100);
+  }
+  run_until(w, &a.deadline.fired);
+  assert_int_equal(a.answers_at_deadline, 0);
+  run_until(w, &waits.fired);
+  assert_int_equal(a.answers, 2);
+  w->ops->udp_close(a.udp);
+}
+
 static void stop_other(void *arg) {
   probe *p = arg;
   wg_timer_stop(p[0].w->env, &p[1].timer);
@@ -216,6 +237,7 @@ int main(void) {
       TEST(test_a_deadline_that_never_comes),
       TEST(test_zero_delays_do_not_starve_sockets),
       TEST(test_answers_go_before_deadlines_that_were_slept_through),
+      TEST(test_next_steps_are_not_put_off),
       TEST(test_stopping_another_that_is_due),
       TEST(test_a_loop_that_is_always_late),
       TEST(test_clocks),

@@ -44,8 +44,8 @@ static void on_pipe(void *arg, warp_node *node, warp_pipe *pipe, const warp_repo
   warp_pipe_info info;
   warp_pipe_get_info(pipe, &info);
   int status = warp_link_open(pipe, &link);
-  if (status != WARP_OK) {
-    cli_report_ended(&info.peer, status);
+  if (status != WARP_OK) { /* one that is over already has not said the link's last word */
+    cli_report_ended(&info.peer, status == WARP_CLOSED ? WARP_RESET : status);
     warp_pipe_close(pipe);
   } else if (options->pipe) {
     self->taken = true;

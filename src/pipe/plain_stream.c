@@ -35,7 +35,7 @@ static int plain_send(warp_pipe *pipe, const void *data, size_t len) {
     return WARP_OK;
   }
   const wg_env_ops *ops = pipe->env->ops;
-  if (ops->tcp_queued(opened->tcp) >= WG_PIPE_QUEUE_FULL) {
+  if (ops->tcp_queued(opened->tcp) >= WG_PIPE_QUEUE_FULL && !pipe->let_go) {
     pipe->want_drain = true;
     return WARP_AGAIN;
   }

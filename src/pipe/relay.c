@@ -122,6 +122,21 @@ void wg_links_drained(warp_pipe *pipe) {
   }
 }
 
+/* Who closes a stream in an orderly way wants sent what was given to it, also what it had no room
+ * for: of each link that is no more than one read. */
+static void take_the_rest(warp_pipe *to) {
+  if (to->kind != WARP_STREAM || to->state != WG_PIPE_OPEN) {
+    return;
+  }
+  wg_list *list = &to->inbox.sources;
+  for (wg_list *item = list->next; item != list; item = item->next) {
+    link *one = WG_CONTAINER(item, link, of_to);
+    if (one->pending.len > 0) {
+      (void)to->of_kind->send(to, wg_queue_front(&one->pending), one->pending.len);
+    }
+  }
+}
+
 static void end_sources(warp_pipe *pipe) {
   while (!wg_list_empty(&pipe->inbox.sources)) {
     end_link(WG_CONTAINER(pipe->inbox.sources.next, link, of_to));
@@ -156,6 +171,7 @@ void wg_links_let_go(warp_pipe *pipe) {
       end_link(one);
     }
   }
+  take_the_rest(pipe);
   end_sources(pipe);
 }
 

@@ -58,7 +58,7 @@ static int stream_send(warp_pipe *pipe, const void *data, size_t len) {
   if (len == 0) {
     return WARP_OK;
   }
-  if (pipe->ops->queued(pipe->carrier) + pipe->unsent.len >= WG_PIPE_QUEUE_FULL) {
+  if (pipe->ops->queued(pipe->carrier) + pipe->unsent.len >= WG_PIPE_QUEUE_FULL && !pipe->let_go) {
     pipe->want_drain = true;
     return WARP_AGAIN;
   }

@@ -122,6 +122,35 @@ static void the_rest_outlives_its_source(void **state) {
   relay_close(&r);
 }
 
+/* Nor does the pipe it goes to lose any when it is closed: a program does that once it has heard of
+ * the ends of both directions, while the last piece may still wait for room. */
+static void the_rest_goes_out_before_its_target(void **state) {
+  (void)state;
+  enum { STEP = 16 << 10, STEPS = 80 };
+  static uint8_t bytes[STEP];
+  unsigned waited = 0;
+  for (size_t steps = STEPS / 4; steps <= STEPS && waited == 0; steps++) {
+    relay r;
+    relay_open(&r, WARP_TCP, WARP_TCP);
+    assert_int_equal(warp_pipe_pause(r.server.client, true), WARP_OK);
+    assert_int_equal(warp_pipe_add_end_cb(r.front.client, on_hand_end, &r.front), WARP_OK);
+    for (size_t i = 0; i < steps; i++) {
+      assert_int_equal(warp_pipe_send(r.client.pipe, bytes, sizeof bytes), WARP_OK);
+      pass(&r.p, 300);
+    }
+    assert_int_equal(warp_pipe_shutdown(r.client.pipe), WARP_OK);
+    pass(&r.p, 300);
+    assert_int_equal(r.front.ended, 1);
+    waited += !wg_list_empty(&r.back.pipe->inbox.sources); /* the end waits behind the rest */
+    hand_close(&r.back);
+    assert_int_equal(warp_pipe_pause(r.server.client, false), WARP_OK);
+    pass(&r.p, 30000);
+    assert_int_equal(r.server.heard.len, steps * STEP);
+    relay_close(&r);
+  }
+  assert_int_equal(waited, 1);
+}
+
 static void links_end_with_either(void **state) {
   (void)state;
   for (int far_side = 0; far_side < 2; far_side++) {
@@ -198,6 +227,7 @@ int main(void) {
       cmocka_unit_test(a_message_goes_whole_or_not_at_all),
       cmocka_unit_test(back_pressure_goes_through),
       cmocka_unit_test(the_rest_outlives_its_source),
+      cmocka_unit_test(the_rest_goes_out_before_its_target),
       cmocka_unit_test(links_end_with_either),
       cmocka_unit_test(misuse),
   };

@@ -141,7 +141,7 @@ static void on_asker_deadline(void *arg) {
  * and the answer to what it then says. */
 static void test_answers_go_before_deadlines_that_were_slept_through(void **state) {
   world *w = *state;
-  asker a = {.deadline = {w}, .local = wg_addr_loopback(WARP_IP4, 0)};
+  asker a = {.deadline = {.w = w}, .local = wg_addr_loopback(WARP_IP4, 0)};
   assert_int_equal(w->ops->udp_open(w->env, &a.local, 0, on_answer, &a, &a.udp), WARP_OK);
   w->ops->udp_local(a.udp, &a.local);
   wg_timer_start(w->env, &a.deadline.timer, 10000, on_asker_deadline, &a);
@@ -158,7 +158,7 @@ static void test_answers_go_before_deadlines_that_were_slept_through(void **stat
 /* But what was to be done at once is done, before anything else arrives. */
 static void test_next_steps_are_not_put_off(void **state) {
   world *w = *state;
-  asker a = {.deadline = {w}, .local = wg_addr_loopback(WARP_IP4, 0)};
+  asker a = {.deadline = {.w = w}, .local = wg_addr_loopback(WARP_IP4, 0)};
   assert_int_equal(w->ops->udp_open(w->env, &a.local, 0, on_answer, &a, &a.udp), WARP_OK);
   w->ops->udp_local(a.udp, &a.local);
   probe waits = {w, .id = 1};

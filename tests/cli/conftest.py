@@ -70,9 +70,12 @@ class Running:
         raise AssertionError(f"ended without an event '{kind}': {self.events}")
 
     def end(self, signal=None):
-        if signal is not None:
-            self.process.send_signal(signal)
-        out, err = self.process.communicate(timeout=TIMEOUT)
+        with contextlib.ExitStack() as held:
+            if signal is not None:
+                if self.process.stdin is not None:  # the signal ends it, not the end of its input
+                    held.callback(os.close, os.dup(self.process.stdin.fileno()))
+                self.process.send_signal(signal)
+            out, err = self.process.communicate(timeout=TIMEOUT)
         return Done(self.process, out, err)
 
 

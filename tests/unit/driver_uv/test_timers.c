@@ -113,6 +113,14 @@ static void test_zero_delays_do_not_starve_sockets(void **state) {
   w->ops->udp_close(udp);
 }
 
+/* The program does not come to its loop for so long. */
+static void stand_still(const world *w, uint64_t us) {
+  uint64_t awake_us = wg_now_us(w->env) + us;
+  while (wg_now_us(w->env) < awake_us) {
+    uv_sleep(100);
+  }
+}
+
 typedef struct asker {
   probe deadline;
   wg_udp *udp;
@@ -146,10 +154,7 @@ static void test_answers_go_before_deadlines_that_were_slept_through(void **stat
   w->ops->udp_local(a.udp, &a.local);
   wg_timer_start(w->env, &a.deadline.timer, 10000, on_asker_deadline, &a);
   assert_int_equal(w->ops->udp_send(a.udp, &a.local, "x", 1), WARP_OK);
-  uint64_t awake_us = wg_now_us(w->env) + 1000000;
-  while (wg_now_us(w->env) < awake_us) {
-    uv_sleep(100);
-  }
+  stand_still(w, 1000000);
   run_until(w, &a.deadline.fired);
   assert_int_equal(a.answers_at_deadline, 2);
   w->ops->udp_close(a.udp);
@@ -165,10 +170,7 @@ static void test_next_steps_are_not_put_off(void **state) {
   wg_timer_start(w->env, &waits.timer, 1000, on_fire, &waits);
   wg_timer_start(w->env, &a.deadline.timer, 0, on_asker_deadline, &a);
   assert_int_equal(w->ops->udp_send(a.udp, &a.local, "x", 1), WARP_OK);
-  uint64_t awake_us = wg_now_us(w->env) + 100000;
-  while (wg_now_us(w->env) < awake_us) {
-    uv_sleep(100);
-  }
+  stand_still(w, 100000);
   run_until(w, &a.deadline.fired);
   assert_int_equal(a.answers_at_deadline, 0);
   run_until(w, &waits.fired);
